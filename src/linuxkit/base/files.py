@@ -1,0 +1,123 @@
+"""Files written whole or not at all, and locks that die with their process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linuxkit.base.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space, or choose another place",
+    errno.EDQUOT: "the disk quota is used up: free some space, or choose another place",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.EACCES: "you may not write there: choose another place or mend its permissions",
+    errno.EPERM: "you may not write there: choose another place or mend its permissions",
+    errno.ENOENT: "make the folder first, or mend the path",
+    errno.EMFILE: "too many open files: raise `ulimit -n`",
+}
+
+
+def os_error(error: OSError, doing: str, path: str | Path | None = None) -> Error:
+    """One clear error (LK0102) for what the operating system refused."""
+    place = path if path is not None else error.filename
+    at = f" {place}" if place else ""
+    number = error.errno or 0
+    reason = os.strerror(number) if number else str(error)
+    return Error("LK0102", f"cannot {doing}{at}: {reason}", hint=_HINTS.get(number, ""))
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[BinaryIO]:
+    """A new file that takes the place of ``path`` only when the block ends well.
+
+    It is written beside ``path``, flushed to disk (``sync``) and renamed; on any error nothing
+    is left.  ``mode`` is set exactly, whatever the umask.  Raises LK0102.
+    """
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
+        with open(handle, "wb") as out:  # noqa: PTH123 - a descriptor, not a path
+            yield out
+            out.flush()
+            os.fchmod(out.fileno(), mode)
+            if sync:
+                os.fsync(out.fileno())
+        Path(temporary).replace(path)
+        if sync:
+            sync_folder(path.parent)
+    except BaseException as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        if isinstance(error, OSError):
+            raise os_error(error, "write", path) from error
+        raise
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:
+    """Replace ``path`` by ``data`` in one step."""
+    with replacing(path, mode=mode, sync=sync) as out:
+        out.write(data)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock on the file ``path`` (made when missing) inside the block.
+
+    An open-file-description lock (fcntl(2), F_OFD_SETLKW): the kernel drops it when the process
+    dies, closing another handle of the file does not, and it excludes classic POSIX locks, which
+    the Go tool takes on the same file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise os_error(error, "lock", path) from error
+    try:
+        kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+        request = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLKW, request)
+        yield
+    finally:
+        os.close(handle)
+
+
+def copy_range(source: BinaryIO, out: BinaryIO, size: int, offset: int = 0) -> None:
+    """Copy ``size`` bytes of ``source`` from ``offset`` to the end of ``out``, inside the kernel.
+
+    Both must be real files; ``out`` is flushed first.  Raises OSError; EOFError when ``source``
+    is shorter.
+    """
+    out.flush()
+    while size:
+        try:
+            done = os.copy_file_range(source.fileno(), out.fileno(), size, offset)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            done = os.sendfile(out.fileno(), source.fileno(), offset, min(size, 1 << 30))
+        if not done:
+            raise EOFError(f"file ended {size} bytes early")
+        size -= done
+        offset += done
+    out.seek(0, os.SEEK_END)

@@ -1,0 +1,88 @@
+"""The one way to start another program, with failures a user can replay."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base.errors import Error, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_TAIL_LINES = 12
+
+
+class Completed(NamedTuple):
+    """A program that ended well."""
+
+    stdout: bytes
+    stderr: bytes
+
+
+def find(program: str, *, package: str) -> str:
+    """The absolute path of ``program``; LK0901 names the Debian ``package`` that has it."""
+    path = shutil.which(program)
+    if path is None:
+        raise Error(
+            "LK0901",
+            f'the program "{program}" is not installed',
+            hint=f"on Debian: apt-get install {package}",
+        )
+    return path
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float | None = None,
+) -> Completed:
+    """Run ``argv`` to its end and keep its output.
+
+    ``env`` is added to a small fixed environment (PATH, C locale, UTC), so that the host's
+    settings do not reach results.  Raises LK0901 (not found), LK0902 (failed), LK0903 (time-out).
+    """
+    words = [os.fspath(word) for word in argv]
+    full = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", **(env or {})}
+    try:
+        done = subprocess.run(
+            words, input=stdin, capture_output=True, env=full, cwd=cwd, timeout=timeout_s,
+            check=False,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
+    except subprocess.TimeoutExpired as error:
+        tail = _tail(error.stderr or b"")
+        raise Error(
+            "LK0903", f'"{words[0]}" did not end within {timeout_s:g} s', detail=replay(words, tail)
+        ) from error
+    if done.returncode:
+        why = _status(done.returncode)
+        raise Error(
+            "LK0902", f'"{words[0]}" {why}', detail=replay(words, _tail(done.stderr))
+        )  # fmt: skip
+    return Completed(done.stdout, done.stderr)
+
+
+def replay(words: Sequence[str], tail: str) -> str:
+    """The command as a shell would take it, and the last lines it said."""
+    return f"command: {shlex.join(words)}" + (f"\n{tail}" if tail else "")
+
+
+def _status(code: int) -> str:
+    if code >= 0:
+        return f"failed with status {code}"
+    return f"was ended by {signal.Signals(-code).name}"
+
+
+def _tail(stderr: bytes) -> str:
+    lines = stderr.decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    return "\n".join(printable(line) for line in lines)

@@ -1,0 +1,1 @@
+"""L2: references, manifests, the content-addressed store, and layers flattened to trees."""

@@ -1,0 +1,1 @@
+"""L5: package folders and how an image is made of them."""

@@ -1,0 +1,1 @@
+"""L5: where images come from."""

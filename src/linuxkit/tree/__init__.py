@@ -1,0 +1,1 @@
+"""L1: file-system trees as streams of entries; tar, cpio and compression."""

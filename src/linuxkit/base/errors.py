@@ -46,11 +46,11 @@ class Error(Exception):
         return f"{place}{self.message} [{self.code}]"
 
     def all(self) -> tuple[Error, ...]:
-        """This error, or the several that it stands for."""
+        """The error itself, or the several that it stands for."""
         return (self,)
 
 
-class Errors(Error):
+class Errors(Error):  # noqa: N818 - the plural of our Error
     """Several errors found in one pass; the user gets to see all of them."""
 
     def __init__(self, errors: Sequence[Error]) -> None:

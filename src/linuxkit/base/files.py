@@ -105,7 +105,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 def copy_range(source: BinaryIO, out: BinaryIO, size: int, offset: int = 0) -> None:
     """Copy ``size`` bytes of ``source`` from ``offset`` to the end of ``out``, inside the kernel.
 
-    Both must be real files; ``out`` is flushed first.  Raises OSError; EOFError when ``source``
+    Both must be real files, or ``out`` a pipe; ``out`` is flushed first.  Raises OSError; EOFError when ``source``
     is shorter.
     """
     out.flush()
@@ -120,4 +120,5 @@ def copy_range(source: BinaryIO, out: BinaryIO, size: int, offset: int = 0) -> N
             raise EOFError(f"file ended {size} bytes early")
         size -= done
         offset += done
-    out.seek(0, os.SEEK_END)
+    if out.seekable():
+        out.seek(0, os.SEEK_END)  # the buffer's idea of the position, after the kernel moved it

@@ -1,0 +1,175 @@
+"""From a plan to a system: every segment that the store lacks is made, and only those."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from linuxkit.base import digest as digests
+from linuxkit.base import events
+from linuxkit.base.errors import Error
+from linuxkit.build import kernel as kernels
+from linuxkit.build import rewrite
+from linuxkit.build.plan import EPOCH, REWRITER, DataSegment, ImageSegment, Item
+from linuxkit.build.root import Root, listing
+from linuxkit.build.system import Built, System
+from linuxkit.oci.flatten import flatten
+from linuxkit.oci.store import Blob
+from linuxkit.tree import path as paths
+from linuxkit.tree import tar
+from linuxkit.tree.entry import Bytes, Content, Entry, Kind, Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from linuxkit.base.digest import Digest
+    from linuxkit.build.plan import Kernel, Layers, Origin, Plan
+    from linuxkit.oci.store import Store
+    from linuxkit.tree.merge import Tree
+
+_LISTING_LIMIT = 1 << 28
+
+
+def assemble(plan: Plan, *, store: Store) -> System:
+    """Make what is missing of every segment; reads the store only, never the network.
+
+    Raises LK07xx for images that cannot be what the plan wants of them, LK03xx and LK06xx for
+    damaged or hostile layers.
+    """
+    root = Root()
+    built: list[Built] = []
+    for segment in plan.segments:
+        if isinstance(segment, ImageSegment):
+            built.append(_image(segment, store, root))
+        else:
+            built.append(_data(segment, store, root))
+        if segment.name == "root" and plan.kernel:
+            built.append(_modules(plan.kernel, store, root))
+    if plan.kernel and not root.has("init"):
+        events.note(
+            "no init image brings /init: the kernel will find nothing to start",
+            level="warning",
+            code="LK0708",
+        )
+    parts = kernels.load(plan.kernel, store) if plan.kernel else None
+    return System(plan, store, parts, tuple(built))
+
+
+def _modules(kernel: Kernel, store: Store, root: Root) -> Built:
+    who = f"kernel {kernel.origin.source}"
+    done = store.derived(kernel.key, "tar")
+    names = store.derived(kernel.key, "listing")
+    if done is None or names is None or kernels.load(kernel, store) is None:
+        with _tree(kernel.image, store, who) as tree, store.temporary() as scratch:
+            kernels.extract(kernel, tree, store)
+            entries = list(kernels.modules(kernel, tree, scratch))
+            done = _store_tar(kernel.key, entries, kernel.origin, store)
+            names = _store_listing(kernel.key, entries, store)
+    root.add_listing(store.read(names.digest, _LISTING_LIMIT), who)
+    return Built("kernel modules", kernel.key, done)
+
+
+def _image(segment: ImageSegment, store: Store, root: Root) -> Built:
+    at_root = not segment.prefix
+    done = store.derived(segment.key, "tar")
+    names = store.derived(segment.key, "listing") if at_root else None
+    if done is None or (at_root and names is None):
+        with _tree(segment.image, store, segment.name) as tree:
+            rewrite.rewrite(tree, resolv_link=segment.resolv_link, complete=not at_root)
+            entries = rewrite.place(tree, segment.prefix)
+            done = _store_tar(segment.key, entries, segment.origin, store)
+            if at_root:
+                names = _store_listing(segment.key, tree.entries(), store)
+    if names is not None:
+        root.add_listing(store.read(names.digest, _LISTING_LIMIT), segment.name)
+    return Built(segment.name, segment.key, done)
+
+
+def _data(segment: DataSegment, store: Store, root: Root) -> Built:
+    items = tuple(_placed(segment.items, root))
+    key = digests.of_value(["data", REWRITER, [item.to_json() for item in items]])
+    done = store.derived(key, "tar")
+    if done is None:
+        with contextlib.ExitStack() as stack, store.writer() as out:
+            writer = tar.Writer(out)
+            for item in items:
+                pax = _pax(item.origin) if item.origin else {}
+                writer.add(_entry(item, store, stack), pax)
+        done = _remember(store, key, "tar", Blob(out.digest, out.size))
+    return Built(segment.name, key, done)
+
+
+def _placed(items: Iterable[Item], root: Root) -> Iterator[Item]:
+    """The items where they belong, each after the parents that no segment before has."""
+    for item in items:
+        path = root.resolve(item.path)
+        if item.parents:
+            for parent in paths.parents(path):
+                if not root.is_directory(parent):
+                    rule = item.parents
+                    made = Item(
+                        parent, "dir", rule.mode, item.origin, uid=rule.uid, gid=rule.gid
+                    )
+                    root.add_item(made)
+                    yield made
+        if item.kind != "dir" and root.is_directory(path):
+            raise Error("LK0704", f"/{item.path} would replace a directory")
+        placed = _moved(item, path)
+        root.add_item(placed)
+        yield placed
+
+
+def _moved(item: Item, path: str) -> Item:
+    if path == item.path:
+        return item
+    return Item(
+        path, item.kind, item.mode, item.origin, item.data, item.blob, item.link, item.uid,
+        item.gid,
+    )  # fmt: skip
+
+
+def _entry(item: Item, store: Store, stack: contextlib.ExitStack) -> Entry:
+    content: Content = Bytes(item.data)
+    if item.blob:
+        source = stack.enter_context(store.open(item.blob.digest, item.blob.size))
+        content = Slice(source.fileno(), 0, item.blob.size)
+    return Entry(
+        item.path, Kind(item.kind), item.mode, item.uid, item.gid, EPOCH, content, item.link
+    )
+
+
+@contextlib.contextmanager
+def _tree(image: Layers, store: Store, who: str) -> Iterator[Tree]:
+    """The image's tree; errors inside are told with the name of what is being made."""
+    total = sum(layer.size for layer in image.layers)
+    with events.task("assemble", who, total):
+        try:
+            with flatten(store, image.layers, image.diff_ids) as tree:
+                yield tree
+        except Error as error:
+            error.message = f"{who}: {error.message}"
+            raise
+
+
+def _store_tar(key: Digest, entries: Iterable[Entry], origin: Origin, store: Store) -> Blob:
+    pax = _pax(origin)
+    with store.writer() as out:
+        writer = tar.Writer(out)
+        for entry in entries:
+            writer.add(entry, pax)
+    return _remember(store, key, "tar", Blob(out.digest, out.size))
+
+
+def _store_listing(key: Digest, entries: Iterable[Entry], store: Store) -> Blob:
+    data = listing(entries)
+    return _remember(store, key, "listing", Blob(store.put(data), len(data)))
+
+
+def _remember(store: Store, key: Digest, form: str, blob: Blob) -> Blob:
+    store.set_derived(key, form, blob.digest, blob.size)
+    return blob
+
+
+def _pax(origin: Origin) -> Mapping[str, str]:
+    return {"LINUXKIT.location": origin.location, "LINUXKIT.source": origin.source}
+

@@ -105,8 +105,8 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
 def copy_range(source: BinaryIO, out: BinaryIO, size: int, offset: int = 0) -> None:
     """Copy ``size`` bytes of ``source`` from ``offset`` to the end of ``out``, inside the kernel.
 
-    Both must be real files, or ``out`` a pipe; ``out`` is flushed first.  Raises OSError; EOFError when ``source``
-    is shorter.
+    Both must be real files, or ``out`` a pipe; ``out`` is flushed first.  Raises
+    OSError; EOFError when ``source`` is shorter.
     """
     out.flush()
     while size:

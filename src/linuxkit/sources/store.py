@@ -1,0 +1,32 @@
+"""Images that the store has already, by their full name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from linuxkit.oci.model import Descriptor, Platform
+    from linuxkit.oci.ref import Ref
+    from linuxkit.oci.store import Store
+
+
+class Stored:
+    """The first source to ask: it costs nothing and reaches nowhere."""
+
+    name = "store"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, ref: Ref, _platform: Platform) -> Descriptor | None:
+        """The image of that name; a reference with a digest must be the digest that is stored."""
+        found = self._store.find(str(ref))
+        if found is None or (ref.digest and found.digest != ref.digest):
+            return None
+        return found
+
+    def missing(self, ref: Ref, platform: Platform) -> Sequence[str] | None:
+        """Nothing for what is there; anything else is not for this source to say."""
+        return None if self.find(ref, platform) is None else ()

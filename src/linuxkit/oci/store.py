@@ -1,0 +1,350 @@
+"""The content-addressed store: an OCI image layout that any number of processes use at once.
+
+It keeps blobs, the names that point at them and the records of derived forms; what the blobs mean
+is left to :mod:`linuxkit.oci.image`, how they are made and fetched to the layers above.
+
+On disk it is what the Go tool calls its cache (image-spec, image-layout.md): ``oci-layout``,
+``index.json``, ``blobs/sha256/HEX`` and the lock file ``.lock``.  What only we understand lies in
+``linuxkit/``: drafts in ``tmp``, and ``derived/KK/KEY/FORM``.
+
+Crashes: a file is written as a draft, flushed to disk and only then renamed, so a name never leads
+to half a file, whatever is killed and whenever the power fails.  The record of a derived form is
+not flushed itself.  It is written after its blob is safe on disk and names that blob by size and
+digest, so a record that a power cut lost or tore is no record: one rebuild, never a wrong byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base import digest as digests
+from linuxkit.base import files
+from linuxkit.base.digest import Digest
+from linuxkit.base.errors import Error
+from linuxkit.oci import names as names_
+from linuxkit.oci.draft import BlobWriter, Drafts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from linuxkit.oci.model import Descriptor
+    from linuxkit.oci.names import Names
+
+_LAYOUT = {"imageLayoutVersion": "1.0.0"}
+_FORM = r"[a-z0-9][a-z0-9._+-]{0,63}"
+_RECORD = rb"(sha256:[0-9a-f]{64}) (0|[1-9][0-9]{0,15})\n"
+_INDEX_LIMIT = 64 << 20  # bytes of index.json: some two hundred thousand names
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_ELSEWHERE = "choose a cache folder that you may write, with --cache or LINUXKIT_CACHE"
+
+
+def default_root() -> Path:
+    """``$LINUXKIT_CACHE``, else ``~/.linuxkit/cache``.  Raises LK0311 when there is no home."""
+    chosen = os.environ.get("LINUXKIT_CACHE")
+    if chosen:
+        return Path(chosen)
+    try:
+        return Path.home() / ".linuxkit" / "cache"
+    except RuntimeError as error:
+        raise Error(
+            "LK0311", "there is no home folder for the cache", hint="set LINUXKIT_CACHE to a folder"
+        ) from error
+
+
+class Blob(NamedTuple):
+    """A blob in the store; ``size`` in bytes."""
+
+    digest: Digest
+    size: int
+
+
+class Store:
+    """The store in the folder ``root``, which is made when something is first written.
+
+    Readers take no lock and need no permission to write.  ``sync=False`` leaves out every flush to
+    disk, for stores that are thrown away.
+    """
+
+    def __init__(self, root: Path, *, sync: bool = True) -> None:
+        self.root = root
+        self._sync = sync
+        self._blobs = root / "blobs" / "sha256"
+        self._derived = root / "linuxkit" / "derived"
+        self._tmp = root / "linuxkit" / "tmp"
+        self._drafts = Drafts(self._tmp)
+        self._index = root / "index.json"
+        self._lock = root / ".lock"
+        self._names: Names | None = None
+        self._stamp: tuple[int, ...] = ()
+
+    # Blobs
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob lies, or would."""
+        return self._blobs / digests.hex_of(digest)
+
+    def has(self, digest: Digest, size: int | None = None) -> bool:
+        """Whether the blob is there, with ``size`` bytes if that is given.  Raises LK0102."""
+        try:
+            found = self.path(digest).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise files.os_error(error, "look at") from error
+        return size is None or found.st_size == size
+
+    def open(self, digest: Digest, size: int | None = None) -> BinaryIO:
+        """Open a blob to read; its digest is checked by who reads it.
+
+        Raises LK0303 (not there), LK0304 (not of ``size`` bytes), LK0102.
+        """
+        try:
+            blob = self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise Error(
+                "LK0303",
+                f"{digest} is not in the store",
+                hint="the image was not fetched whole: fetch or build it again",
+            ) from error
+        except OSError as error:
+            raise files.os_error(error, "read") from error
+        found = os.fstat(blob.fileno()).st_size
+        if size is not None and found != size:
+            blob.close()
+            raise self._damaged("LK0304", digest, f"{found} bytes lie there instead of {size}")
+        return blob
+
+    def read(self, digest: Digest, limit: int) -> bytes:
+        """The whole of a small blob, its digest checked.
+
+        Raises LK0303, LK0305 (damaged), LK0308 (more than ``limit`` bytes), LK0102.
+        """
+        with self.open(digest) as blob:
+            try:
+                data = blob.read(limit + 1)
+            except OSError as error:
+                raise files.os_error(error, "read", self.path(digest)) from error
+        if len(data) > limit:
+            raise Error("LK0308", f"{digest}: more than {limit} bytes, which is the most allowed")
+        if digests.of_bytes(data) != digest:
+            raise self._damaged("LK0305", digest, "the bytes that lie there have another digest")
+        return data
+
+    def put(self, data: bytes) -> Digest:
+        """Store ``data``; a good blob that is there already is left alone.  Raises LK0102."""
+        digest = digests.of_bytes(data)
+        with contextlib.suppress(OSError):
+            if self.path(digest).read_bytes() == data:
+                return digest
+        with self.writer(digest, len(data)) as blob:
+            blob.write(data)
+        return digest
+
+    @contextlib.contextmanager
+    def writer(self, expect: Digest | None = None, size: int | None = None) -> Iterator[BlobWriter]:
+        """Store what is written inside the block, if it is what was announced.
+
+        It takes the place of a blob that is there already, which mends a damaged one.  An error,
+        from inside the block too, leaves nothing.  Raises LK0304, LK0305, LK0102.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._changing("store a blob"):
+                draft = stack.enter_context(self._ready().new())
+            blob = BlobWriter(draft.out, self.root, expect, size)
+            yield blob
+            blob.check()
+            with self._changing("store a blob"):
+                draft.publish(self.path(blob.digest), sync=self._sync)
+
+    @contextlib.contextmanager
+    def temporary(self) -> Iterator[BinaryIO]:
+        """A scratch file without a name, on the file system of the store; gone after the block.
+
+        Where the store may not be written, it lies in the system's folder for such files.
+        Raises LK0102.
+        """
+        try:
+            with self._changing("make a scratch file"):
+                scratch = self._ready().nameless()
+        except Error as error:
+            if not _is_refusal(error):
+                raise
+            scratch = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+        with scratch:
+            yield scratch
+
+    # Names
+
+    def find(self, name: str) -> Descriptor | None:
+        """What ``name`` stands for.  Raises LK0310 (index.json is damaged), LK0102."""
+        return self._current().find(name)
+
+    def names(self) -> tuple[tuple[str, Descriptor], ...]:
+        """All names, in the order of ``index.json``.  Raises as :meth:`find`."""
+        return self._current().all()
+
+    def set_name(self, name: str, descriptor: Descriptor) -> None:
+        """Let ``name`` stand for ``descriptor`` alone.  Raises LK0310, LK0102."""
+        marked = {**dict(descriptor.annotations), names_.REF_NAME: name}
+        found = self.find(name)
+        wanted = descriptor._replace(annotations=tuple(marked.items()))
+        if found != wanted:
+            with self._changing("name an image"):
+                self._ready()
+                with files.locked(self._lock):
+                    self._replace_names(self._read_names().with_name(name, wanted))
+
+    def remove_name(self, name: str) -> bool:
+        """Forget a name; its blobs stay.  False when there is none.  Raises LK0310, LK0102."""
+        if name not in self._current():
+            return False
+        with self._changing("remove a name"), files.locked(self._lock):
+            names = self._read_names()
+            there = name in names
+            if there:
+                self._replace_names(names.without(name))
+            return there
+
+    # Derived forms
+
+    def derived(self, key: Digest, form: str) -> Blob | None:
+        """The blob recorded as ``form`` (such as "cpio.zstd.3") of ``key``, if it is still there.
+
+        Raises LK0102.
+        """
+        try:
+            record = self._record(key, form).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise files.os_error(error, "read") from error
+        match = re.fullmatch(_RECORD, record)
+        if not match:
+            return None
+        blob = Blob(Digest(match[1].decode()), int(match[2]))
+        return blob if self.has(*blob) else None
+
+    def set_derived(self, key: Digest, form: str, digest: Digest, size: int) -> None:
+        """Record a blob, which has been stored before, as ``form`` of ``key``.  Raises LK0102."""
+        record = self._record(key, form)
+        with self._changing("record a derived form"):
+            drafts = self._ready()
+            record.parent.mkdir(parents=True, exist_ok=True)
+            drafts.write(record, f"{digest} {size}\n".encode(), sync=False)
+
+    def _record(self, key: Digest, form: str) -> Path:
+        if not re.fullmatch(_FORM, form):
+            raise ValueError(f"not the name of a form: {form!r}")
+        name = digests.hex_of(key)
+        return self._derived / name[:2] / name / form
+
+    # The layout
+
+    def _current(self) -> Names:
+        """The names as they stand; read again only when the file has changed."""
+        try:
+            found = self._index.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return names_.empty(str(self._index))
+        except OSError as error:
+            raise files.os_error(error, "look at") from error
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if self._names is None:
+            self._check_version()
+        if self._names is None or stamp != self._stamp:
+            self._names, self._stamp = self._read_settled_names(), stamp
+        return self._names
+
+    def _read_settled_names(self) -> Names:
+        try:
+            return self._read_names()
+        except Error as first:
+            # The Go tool rewrites the file in place, under the lock: wait for it, look again.
+            try:
+                with files.locked(self._lock):
+                    return self._read_names()
+            except Error as again:
+                raise (first if _is_refusal(again) else again) from None
+
+    def _read_names(self) -> Names:
+        at = str(self._index)
+        try:
+            with self._index.open("rb") as file:
+                data = file.read(_INDEX_LIMIT + 1)
+        except FileNotFoundError:
+            return names_.empty(at)
+        except OSError as error:
+            raise files.os_error(error, "read", self._index) from error
+        if len(data) > _INDEX_LIMIT:
+            raise Error(
+                "LK0308", f"{at}: more than {_INDEX_LIMIT} bytes, which is the most allowed"
+            )
+        return names_.parse(data, at)
+
+    def _replace_names(self, names: Names) -> None:
+        self._ready().write(self._index, names.encode(), sync=self._sync)
+
+    def _check_version(self) -> None:
+        layout = self.root / "oci-layout"
+        try:
+            found = json.loads(layout.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise Error("LK0310", f"{layout} cannot be read: {error}", hint=names_.HINT) from error
+        if not isinstance(found, dict) or found.get("imageLayoutVersion") != "1.0.0":
+            raise Error("LK0310", f"{layout} is not of version 1.0.0", hint=_ELSEWHERE)
+
+    def _ready(self) -> Drafts:
+        """Make sure of the folders; looked at each time, for somebody may clean the cache."""
+        if not self._tmp.is_dir():
+            self._make()
+        return self._drafts
+
+    def _make(self) -> None:
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        with files.locked(self._lock):
+            layout = self.root / "oci-layout"
+            if not layout.exists():
+                files.write(layout, digests.canonical_json(_LAYOUT), sync=self._sync)
+            if not self._index.exists():
+                files.write(self._index, names_.empty("").encode(), sync=self._sync)
+        self._tmp.mkdir(parents=True, exist_ok=True)  # the last: it stands for all of them
+        if self._sync:
+            for folder in (self._blobs.parent, self._tmp.parent, self.root):
+                files.sync_folder(folder)
+
+    @contextlib.contextmanager
+    def _changing(self, doing: str) -> Iterator[None]:
+        """Turn what the system refuses into one clear error that knows about caches."""
+        try:
+            yield
+        except OSError as error:
+            refused = files.os_error(error, f"{doing} in", self.root)
+            if error.errno in _REFUSED:
+                refused.hint = _ELSEWHERE
+            raise refused from error
+        except Error as error:
+            if _is_refusal(error):
+                error.hint = _ELSEWHERE
+            raise
+
+    def _damaged(self, code: str, digest: Digest, why: str) -> Error:
+        return Error(
+            code,
+            f"{digest} is damaged: {why}",
+            hint=f"remove {self.path(digest)}; the image is then fetched or built again",
+        )
+
+
+def _is_refusal(error: Error) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _REFUSED

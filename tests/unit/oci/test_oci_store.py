@@ -1,0 +1,575 @@
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from linuxkit.base import digest as digests
+from linuxkit.base.errors import Error
+from linuxkit.oci import model, store
+from linuxkit.oci.model import Descriptor, Platform
+from linuxkit.oci.store import Blob, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+X = digests.of_bytes(b"x")
+NOTHING = digests.of_bytes(b"nothing like it")
+D = Descriptor(model.OCI_MANIFEST, X, 1)
+AMD = Platform("linux", "amd64")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache", sync=False)
+
+
+def drafts(kept: Store) -> list[str]:
+    folder = kept.root / "linuxkit" / "tmp"
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+@contextlib.contextmanager
+def refused(code: str, says: str = "") -> Iterator[None]:
+    with pytest.raises(Error) as caught:
+        yield
+    assert caught.value.code == code
+    assert says in f"{caught.value.message}; {caught.value.hint}"
+
+
+# ---- blobs
+
+
+def test_put_and_read(kept: Store) -> None:
+    digest = kept.put(b"x")
+    assert digest == X
+    assert kept.has(X)
+    assert kept.has(X, 1)
+    assert not kept.has(X, 2)
+    assert kept.read(X, 1) == b"x"
+    with kept.open(X, 1) as blob:
+        assert blob.read() == b"x"
+    assert kept.path(X).read_bytes() == b"x"
+    assert drafts(kept) == []
+
+
+def test_nothing_is_made_before_the_first_write(kept: Store) -> None:
+    assert kept.find("a") is None
+    assert kept.names() == ()
+    assert not kept.has(X)
+    assert kept.derived(X, "tar") is None
+    assert not kept.remove_name("a")
+    with refused("LK0303", X):
+        kept.open(X)
+    assert not kept.root.exists()
+
+
+def test_layout_on_disk(kept: Store) -> None:
+    kept.put(b"x")
+    kept.set_derived(X, "cpio.zstd.3", X, 1)
+    found = sorted(str(p.relative_to(kept.root)) for p in kept.root.rglob("*") if p.is_file())
+    assert found == [
+        ".lock",
+        "blobs/sha256/" + X[7:],
+        "index.json",
+        f"linuxkit/derived/{X[7:9]}/{X[7:]}/cpio.zstd.3",
+        "oci-layout",
+    ]
+    assert json.loads((kept.root / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+    assert json.loads((kept.root / "index.json").read_bytes()) == {
+        "schemaVersion": 2,
+        "mediaType": model.OCI_INDEX,
+        "manifests": [],
+    }
+
+
+def test_blobs_obey_the_umask(kept: Store) -> None:
+    before = os.umask(0o027)
+    try:
+        kept.put(b"x")
+    finally:
+        os.umask(before)
+    assert kept.path(X).stat().st_mode & 0o777 == 0o640
+
+
+def test_put_leaves_a_good_blob_alone_and_mends_a_bad_one(kept: Store) -> None:
+    kept.put(b"x")
+    first = kept.path(X).stat().st_ino
+    kept.put(b"x")
+    assert kept.path(X).stat().st_ino == first
+    kept.path(X).write_bytes(b"y")
+    kept.put(b"x")
+    assert kept.read(X, 1) == b"x"
+
+
+def test_writer_mends_a_bad_blob(kept: Store) -> None:
+    kept.put(b"x")
+    kept.path(X).write_bytes(b"y")
+    with kept.writer(X, 1) as blob:
+        blob.write(b"x")
+    assert kept.read(X, 1) == b"x"
+
+
+def test_writer_tells_what_it_stored(kept: Store) -> None:
+    with kept.writer() as blob:
+        assert blob.write(b"hel") == 3
+        assert blob.write(memoryview(b"lo")) == 2
+    assert (blob.digest, blob.size) == (digests.of_bytes(b"hello"), 5)
+    assert kept.read(blob.digest, 5) == b"hello"
+
+
+def test_empty_blob(kept: Store) -> None:
+    with kept.writer(digests.of_bytes(b""), 0):
+        pass
+    assert kept.read(digests.of_bytes(b""), 0) == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "code", "says"),
+    [
+        (b"y", 1, "LK0305", "have the digest"),
+        (b"", 1, "LK0304", "only 0 bytes came where 1 were announced"),
+        (b"xx", 1, "LK0304", "more than 1 bytes came where 1"),
+        (b"y", None, "LK0305", "have the digest"),
+    ],
+)
+def test_writer_refuses_other_bytes(
+    kept: Store, data: bytes, size: int | None, code: str, says: str
+) -> None:
+    with refused(code, says), kept.writer(X, size) as blob:
+        blob.write(data)
+    assert not kept.has(X)
+    assert drafts(kept) == []
+    assert list((kept.root / "blobs" / "sha256").iterdir()) == []
+
+
+def test_writer_stops_at_once_when_too_much_comes(kept: Store) -> None:
+    with refused("LK0304"), kept.writer(X, 10) as blob:
+        blob.write(b"x" * 10)
+        blob.write(b"x")
+        pytest.fail("an endless stream would fill the disk")
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, TimeoutError])
+def test_an_error_inside_the_block_passes_and_leaves_nothing(
+    kept: Store, kind: type[BaseException]
+) -> None:
+    with pytest.raises(kind), kept.writer() as blob:  # noqa: PT012
+        blob.write(b"x")
+        raise kind
+    assert not kept.has(X)
+    assert drafts(kept) == []
+
+
+def test_nobody_sees_a_blob_before_it_is_whole(kept: Store) -> None:
+    with kept.writer(X, 1) as blob:
+        blob.write(b"x")
+        assert not kept.has(X)
+        assert list((kept.root / "blobs" / "sha256").iterdir()) == []
+
+
+def test_damage_is_found_on_reading(kept: Store) -> None:
+    kept.put(b"x")
+    kept.path(X).write_bytes(b"y")
+    with refused("LK0305", f"remove {kept.path(X)}"):
+        kept.read(X, 1)
+    kept.path(X).write_bytes(b"")
+    with refused("LK0304", "0 bytes lie there instead of 1"):
+        kept.open(X, 1)
+
+
+def test_read_has_a_limit(kept: Store) -> None:
+    kept.put(b"x")
+    with refused("LK0308", "more than 0 bytes"):
+        kept.read(X, 0)
+
+
+def test_a_folder_in_place_of_a_blob(kept: Store) -> None:
+    kept.put(b"nothing")
+    kept.path(X).mkdir()
+    with refused("LK0102", "Is a directory"):
+        kept.open(X)
+    with refused("LK0102", "Is a directory"):
+        kept.put(b"x")
+
+
+def test_a_file_in_place_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"")
+    kept = Store(tmp_path / "f")
+    assert not kept.has(X)
+    assert kept.find("a") is None
+    with refused("LK0102", "Not a directory"):
+        kept.put(b"x")
+
+
+def test_the_cache_may_be_cleaned_at_any_time(kept: Store) -> None:
+    kept.put(b"x")
+    subprocess.run(["rm", "-r", kept.root], check=True)
+    kept.put(b"x")
+    kept.set_name("a", D)
+    assert kept.read(X, 1) == b"x"
+    assert kept.find("a") is not None
+
+
+# ---- scratch files
+
+
+def test_temporary_has_no_name_and_lies_in_the_store(kept: Store) -> None:
+    with kept.temporary() as scratch:
+        scratch.write(b"abc")
+        scratch.seek(1)
+        assert scratch.read() == b"bc"
+        assert os.fstat(scratch.fileno()).st_nlink == 0
+        assert drafts(kept) == []
+        assert os.fstat(scratch.fileno()).st_dev == kept.root.stat().st_dev
+        handle = scratch.fileno()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
+
+
+def age(path: Path, seconds: int) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_sweeps_up_what_the_dead_have_left(kept: Store) -> None:
+    kept.put(b"a")
+    folder = kept.root / "linuxkit" / "tmp"
+    for name, seconds in (("old", 3700), ("young", 3500), ("held", 3700)):
+        (folder / name).write_bytes(b"")
+        age(folder / name, seconds)
+    with (folder / "held").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        Store(kept.root, sync=False).put(b"b")
+        assert sorted(drafts(kept)) == ["held", "young"]
+    Store(kept.root, sync=False).put(b"c")
+    assert drafts(kept) == ["young"]
+
+
+def test_never_sweeps_a_draft_under_way(kept: Store) -> None:
+    with kept.writer() as blob:
+        blob.write(b"x")
+        (name,) = drafts(kept)
+        age(kept.root / "linuxkit" / "tmp" / name, 100_000)
+        Store(kept.root, sync=False).put(b"other")
+        assert drafts(kept) == [name]
+    assert kept.read(X, 1) == b"x"
+
+
+# ---- names
+
+
+def test_names(kept: Store) -> None:
+    kept.set_name("a", D)
+    kept.set_name("b", D._replace(platform=AMD, annotations=(("k", "v"),)))
+    found = kept.find("a")
+    assert found == D._replace(annotations=(("org.opencontainers.image.ref.name", "a"),))
+    assert [name for name, _ in kept.names()] == ["a", "b"]
+    assert kept.find("b") == D._replace(
+        platform=AMD, annotations=(("k", "v"), ("org.opencontainers.image.ref.name", "b"))
+    )
+    assert kept.find("c") is None
+    other = D._replace(digest=NOTHING)
+    kept.set_name("a", other)
+    assert [name for name, _ in kept.names()] == ["a", "b"]
+    assert kept.find("a")._replace(annotations=()) == other  # type: ignore[union-attr]
+    assert kept.remove_name("a")
+    assert not kept.remove_name("a")
+    assert [name for name, _ in kept.names()] == ["b"]
+
+
+def test_setting_the_same_again_writes_nothing(kept: Store) -> None:
+    kept.set_name("a", D)
+    before = (kept.root / "index.json").stat()
+    kept.set_name("a", D)
+    found = kept.find("a")
+    assert found is not None
+    kept.set_name("a", found)
+    assert (kept.root / "index.json").stat() == before
+
+
+def test_another_store_sees_a_change_at_once(kept: Store) -> None:
+    other = Store(kept.root)
+    for n in range(50):
+        kept.set_name("a", D._replace(size=n))
+        found = other.find("a")
+        assert found is not None
+        assert found.size == n
+
+
+FOREIGN = {
+    "schemaVersion": 2,
+    "mediaType": model.OCI_INDEX,
+    "vendor": {"x": [1, 1.5, None, "ä\ud800"]},
+    "annotations": {"whole": "index"},
+    "manifests": [
+        {
+            "digest": "sha512:" + "0" * 128,
+            "size": 7,
+            "mediaType": "x/y",
+            "platform": {"os": "windows", "architecture": "amd64", "os.features": ["win32k"]},
+            "annotations": {"io.containerd.image.name": "theirs"},
+            "urls": ["https://example.com/"],
+        },
+        {
+            "digest": X,
+            "size": 1,
+            "mediaType": model.OCI_MANIFEST,
+            "artifactType": "a/b",
+            "annotations": {"org.opencontainers.image.ref.name": "named", "more": "m"},
+        },
+    ],
+}
+
+
+def test_keeps_what_other_tools_wrote(kept: Store) -> None:
+    kept.put(b"x")
+    index = kept.root / "index.json"
+    index.write_text(json.dumps(FOREIGN, indent=3))
+    kept.set_name("new", D)
+    assert kept.remove_name("new")
+    assert json.loads(index.read_text()) == FOREIGN
+    assert list(json.loads(index.read_text())) == [
+        *(k for k in FOREIGN if k != "manifests"),
+        "manifests",
+    ]
+    assert [name for name, _ in kept.names()] == ["named"]
+
+
+def test_go_writes_an_empty_list_as_null(kept: Store) -> None:
+    kept.put(b"x")
+    (kept.root / "index.json").write_text('{"schemaVersion":2,"manifests":null}')
+    assert kept.names() == ()
+    kept.set_name("a", D)
+    assert kept.find("a") is not None
+
+
+def test_several_entries_of_one_name(kept: Store) -> None:
+    kept.set_name("a", D)
+    kept.set_name("b", D)
+    index = kept.root / "index.json"
+    value = json.loads(index.read_text())
+    again = dict(value["manifests"][0], size=99)
+    index.write_text(json.dumps(value | {"manifests": [*value["manifests"], again]}))
+    found = kept.find("a")
+    assert found is not None
+    assert found.size == 1
+    kept.set_name("a", D._replace(size=5))
+    assert [(name, d.size) for name, d in kept.names()] == [("a", 5), ("b", 1)]
+    assert len(json.loads(index.read_text())["manifests"]) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"schemaVersion":1,"manifests":[]}',
+        '{"schemaVersion":2,"manifests":{}}',
+        '{"schemaVersion":2,"manifests":[1]}',
+        '{"schemaVersion":2,"manifests":[],"x":NaN}',
+        '{"schemaVersion":2,"manifests":[],"x":1e999}',
+        '{"schemaVersion":2,"manifests":[],"x":"\udcff"}',
+    ],
+)
+def test_damaged_index(kept: Store, text: str) -> None:
+    kept.put(b"x")
+    index = kept.root / "index.json"
+    index.write_bytes(text.encode(errors="surrogateescape"))
+    with refused("LK0310", "put a good copy back"):
+        kept.find("a")
+    with refused("LK0310", str(index)):
+        kept.set_name("a", D)
+    with refused("LK0310"):
+        kept.remove_name("a")
+    assert index.read_bytes() == text.encode(errors="surrogateescape")
+    index.unlink()
+    kept.set_name("a", D)
+    assert kept.find("a") is not None
+
+
+def test_damaged_entry(kept: Store) -> None:
+    kept.put(b"x")
+    bad = {"digest": "sha256:../../x", "annotations": {"org.opencontainers.image.ref.name": "bad"}}
+    bad |= {"mediaType": "a/b", "size": 1}
+    (kept.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [bad]}))
+    kept.set_name("good", D)
+    assert kept.find("good") is not None
+    for look in (lambda: kept.find("bad"), kept.names):
+        with refused("LK0310", 'manifests[0].digest: "sha256:../../x" is not a sha256 digest'):
+            look()
+    assert kept.remove_name("bad")
+    assert [name for name, _ in kept.names()] == ["good"]
+
+
+def test_index_has_a_limit(kept: Store) -> None:
+    kept.put(b"x")
+    with (kept.root / "index.json").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with refused("LK0308", "index.json"):
+        kept.find("a")
+
+
+@pytest.mark.parametrize("text", ['{"imageLayoutVersion":"2.0.0"}', "{", "[]", '"1.0.0"'])
+def test_layout_of_another_version(kept: Store, text: str) -> None:
+    kept.set_name("a", D)
+    (kept.root / "oci-layout").write_text(text)
+    with refused("LK0310", "oci-layout"):
+        Store(kept.root).find("a")
+
+
+def test_waits_for_the_go_tool_that_rewrites_the_file_in_place(kept: Store) -> None:
+    kept.set_name("a", D)
+    index = kept.root / "index.json"
+    whole = index.read_bytes()
+    held, go_on = threading.Event(), threading.Event()
+
+    def rewrite() -> None:
+        with (kept.root / ".lock").open("r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # a classic POSIX lock, as the Go tool takes
+            index.write_bytes(whole[:20])
+            held.set()
+            go_on.wait(10)
+            index.write_bytes(whole)
+
+    other = threading.Thread(target=rewrite)
+    other.start()
+    held.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    assert Store(kept.root).find("a") is not None
+    assert go_on.is_set()
+    other.join()
+
+
+# ---- derived forms
+
+KEY = digests.of_bytes(b"key")
+
+
+def test_derived(kept: Store) -> None:
+    assert kept.derived(KEY, "tar") is None
+    kept.put(b"x")
+    kept.set_derived(KEY, "tar", X, 1)
+    assert kept.derived(KEY, "tar") == Blob(X, 1)
+    assert kept.derived(KEY, "cpio.zstd.3") is None
+    assert kept.derived(NOTHING, "tar") is None
+    kept.set_derived(KEY, "tar", kept.put(b"yy"), 2)
+    assert kept.derived(KEY, "tar") == Blob(digests.of_bytes(b"yy"), 2)
+    assert drafts(kept) == []
+
+
+def test_derived_whose_blob_is_gone_or_short(kept: Store) -> None:
+    kept.put(b"x")
+    kept.set_derived(KEY, "tar", X, 1)
+    kept.path(X).write_bytes(b"")
+    assert kept.derived(KEY, "tar") is None
+    kept.path(X).unlink()
+    assert kept.derived(KEY, "tar") is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"\0" * 73, b"sha256:", X.encode() + b" 1", X.encode() + b" 01\n", X.encode() + b" 1\n\n",
+     b"sha256:" + b"/" * 64 + b" 1\n", X.encode() + b" -1\n", X.encode() + b" 1\n" * 1000],
+)  # fmt: skip
+def test_torn_record_is_no_record(kept: Store, record: bytes) -> None:
+    kept.put(b"x")
+    kept.set_derived(KEY, "tar", X, 1)
+    (kept.root / "linuxkit" / "derived" / KEY[7:9] / KEY[7:] / "tar").write_bytes(record)
+    assert kept.derived(KEY, "tar") is None
+
+
+@pytest.mark.parametrize("form", ["", "../x", "a/b", ".hidden", "UPPER", "a" * 65, "a\n"])
+def test_name_of_a_form(kept: Store, form: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a form"):
+        kept.derived(KEY, form)
+
+
+# ---- places
+
+
+def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LINUXKIT_CACHE", "/some/where")
+    assert store.default_root() == Path("/some/where")
+    monkeypatch.setenv("LINUXKIT_CACHE", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store.default_root() == tmp_path / ".linuxkit" / "cache"
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from linuxkit.base.errors import Error
+from linuxkit.oci.model import Descriptor
+from linuxkit.oci.store import Store
+if os.geteuid() == 0 and sys.argv[2] == "permissions":
+    os.setuid(65534)
+kept = Store(Path(sys.argv[1]))
+name, found = kept.names()[0]
+assert kept.read(found.digest, 9) == b"x"
+assert kept.derived(found.digest, "tar") is not None
+assert kept.put(b"x") == found.digest
+kept.set_name(name, found)
+with kept.temporary() as scratch:
+    scratch.write(b"t")
+for change in (
+    lambda: kept.put(b"new"),
+    lambda: kept.set_name("b", found),
+    lambda: kept.remove_name(name),
+    lambda: kept.set_derived(found.digest, "cpio", found.digest, 1),
+    lambda: kept.writer().__enter__(),
+):
+    try:
+        change()
+    except Error as error:
+        assert error.code == "LK0102", error
+        assert "--cache" in error.hint and "LINUXKIT_CACHE" in error.hint, error.hint
+        print(error)
+    else:
+        raise SystemExit("it was written")
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may look into; pytest's own is closed."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("how", ["permissions", pytest.param("mount", marks=pytest.mark.root)])
+def test_read_only_cache(open_folder: Path, how: str) -> None:
+    kept = Store(open_folder / "cache", sync=False)
+    kept.put(b"x")
+    kept.set_name("a", D)
+    kept.set_derived(X, "tar", X, 1)
+    script = [sys.executable, "-c", READ_ONLY, str(kept.root), how]
+    folders = [Path(folder) for folder, _, _ in os.walk(kept.root)]
+    if how == "mount":
+        if os.geteuid():
+            pytest.skip("only root may mount")
+        mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+        script = ["unshare", "--mount", "sh", "-c", mount, str(kept.root), *script]
+    else:
+        for folder in folders:
+            folder.chmod(0o555)
+    env = {**os.environ, "PYTHONPATH": str(Path(store.__file__).parents[2])}
+    done = subprocess.run(script, env=env, capture_output=True, text=True, check=False)
+    for folder in folders:
+        folder.chmod(0o755)
+    assert (done.returncode, done.stderr) == (0, "")
+    reason = "Read-only file system" if how == "mount" else "Permission denied"
+    assert done.stdout.count(reason) == 5

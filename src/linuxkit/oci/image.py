@@ -1,0 +1,160 @@
+"""Images in the store: choosing one for a platform, and writing one.
+
+Bringing images into the store is the business of sources and builders; turning layers into a tree
+that of :mod:`linuxkit.oci.flatten`.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base.errors import Error, printable
+from linuxkit.oci import model
+from linuxkit.oci.model import Descriptor, ImageConfig, Index, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from linuxkit.base.digest import Digest
+    from linuxkit.oci.model import Platform
+    from linuxkit.oci.store import Store
+
+_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
+_UNKNOWN = "unknown"  # the platform that attestations are filed under
+
+
+class Image(NamedTuple):
+    """An image for one platform; ``descriptor`` points at the manifest."""
+
+    descriptor: Descriptor
+    manifest: Manifest
+    config: ImageConfig
+
+
+class Layer(NamedTuple):
+    """A layer for a new image; ``diff_id`` is the digest of its uncompressed bytes."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+
+
+def open_image(store: Store, descriptor: Descriptor, platform: Platform) -> Image:
+    """The image for ``platform`` behind an index or a manifest; its layers are not looked at.
+
+    Any variant serves a platform without one.  Raises LK0306 (not offered), LK0303, LK0304, LK0305,
+    and whatever :mod:`linuxkit.oci.model` refuses.
+    """
+    if descriptor.media_type not in model.INDEXES:
+        image = _open(store, descriptor)
+        if not _serves(image.config.platform, platform):
+            raise _not_offered(descriptor, platform, [image.config.platform])
+        return image
+    offered: list[Platform] = []
+    for entry in _manifests(store, descriptor, depth=1):
+        if entry.platform is None or entry.platform.os == _UNKNOWN:
+            continue
+        if _serves(entry.platform, platform):
+            return _open(store, entry)
+        offered.append(entry.platform)
+    raise _not_offered(descriptor, platform, offered)
+
+
+def write_image(
+    store: Store,
+    *,
+    platform: Platform,
+    layers: Sequence[Layer],
+    entrypoint: Sequence[str] = (),
+    cmd: Sequence[str] = (),
+    env: Sequence[str] = (),
+    cwd: str = "",
+    user: str = "",
+    labels: Mapping[str, str] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
+    created_s: int = 0,
+) -> Descriptor:
+    """Store the configuration and the manifest of an image whose layers are in the store.
+
+    Equal arguments give equal bytes; ``created_s`` (seconds since 1970) is the only time told.
+    Raises LK0102.
+    """
+    diff_ids = tuple(layer.diff_id for layer in layers)
+    config = ImageConfig(
+        platform, tuple(entrypoint), tuple(cmd), tuple(env), cwd, user, labels, diff_ids
+    )
+    data = model.encode_config(config, created_s=created_s)
+    manifest = Manifest(
+        Descriptor(model.OCI_CONFIG, store.put(data), len(data)),
+        tuple(layer.descriptor for layer in layers),
+        tuple(sorted(annotations.items())),
+    )
+    data = model.encode_manifest(manifest)
+    return Descriptor(model.OCI_MANIFEST, store.put(data), len(data), platform=platform)
+
+
+def write_index(
+    store: Store,
+    manifests: Sequence[Descriptor],
+    *,
+    annotations: Mapping[str, str] = MappingProxyType({}),
+) -> Descriptor:
+    """Store an index of images, one for each platform, in the order given.  Raises LK0102."""
+    data = model.encode_index(Index(tuple(manifests), tuple(sorted(annotations.items()))))
+    return Descriptor(model.OCI_INDEX, store.put(data), len(data))
+
+
+def _manifests(store: Store, index: Descriptor, depth: int) -> Iterator[Descriptor]:
+    """All manifests of an index and of the indexes in it, in order; no index is read twice."""
+    if depth > _DEPTH_LIMIT:
+        raise Error("LK0308", f"{index.digest}: indexes inside indexes inside indexes")
+    data = _read(store, index, model.MANIFEST_LIMIT)
+    for entry in dict.fromkeys(model.decode_index(data, index).manifests):
+        if entry.media_type in model.INDEXES:
+            yield from _manifests(store, entry, depth + 1)
+        elif entry.media_type in model.MANIFESTS:
+            yield entry
+
+
+def _open(store: Store, descriptor: Descriptor) -> Image:
+    data = _read(store, descriptor, model.MANIFEST_LIMIT)
+    manifest = model.decode_manifest(data, descriptor)
+    data = _read(store, manifest.config, model.CONFIG_LIMIT)
+    config = model.decode_config(data, manifest.config)
+    if len(config.diff_ids) != len(manifest.layers):
+        raise Error(
+            "LK0307",
+            f"{descriptor.digest}: {len(manifest.layers)} layers in the manifest, "
+            f"{len(config.diff_ids)} in the configuration",
+        )
+    return Image(descriptor, manifest, config)
+
+
+def _read(store: Store, descriptor: Descriptor, limit: int) -> bytes:
+    data = store.read(descriptor.digest, limit)
+    if len(data) != descriptor.size:
+        raise Error(
+            "LK0304",
+            f"{descriptor.digest} has {len(data)} bytes where {descriptor.size} were announced",
+        )
+    return data
+
+
+def _serves(offered: Platform, wanted: Platform) -> bool:
+    return offered[:2] == wanted[:2] and (
+        not wanted.variant or _variant(offered) == _variant(wanted)
+    )
+
+
+def _variant(platform: Platform) -> str:
+    # 64-bit Arm begins at v8, and most tools leave that out.
+    return platform.variant or ("v8" if platform.arch == "arm64" else "")
+
+
+def _not_offered(image: Descriptor, wanted: Platform, offered: Sequence[Platform]) -> Error:
+    names = ", ".join(dict.fromkeys(printable(str(platform)) for platform in offered))
+    return Error(
+        "LK0306",
+        f"{image.digest} is not offered for {wanted}",
+        hint=f"it is offered for {names}" if names else "it is offered for no platform at all",
+    )

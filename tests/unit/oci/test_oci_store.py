@@ -221,6 +221,39 @@ def test_the_cache_may_be_cleaned_at_any_time(kept: Store) -> None:
     assert kept.find("a") is not None
 
 
+def test_order_of_what_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name never points at bytes that a power cut can still take."""
+    Store(tmp_path).put(b"warm")
+    done: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def fsync(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        done.append("sync draft" if path.parent.name == "tmp" else f"sync {path.name}")
+        sync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append(f"rename {target.name[:10]}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", renamed)
+    kept = Store(tmp_path)
+    kept.put(b"x")
+    kept.set_derived(X, "tar", X, 1)
+    kept.set_name("a", D)
+    assert done == [
+        "sync draft", f"rename {X[7:17]}", "sync sha256",
+        "rename tar",
+        "sync draft", "rename index.json", f"sync {tmp_path.name}",
+    ]  # fmt: skip
+    done.clear()
+    careless = Store(tmp_path, sync=False)
+    careless.put(b"y")
+    careless.set_name("b", D)
+    assert [step for step in done if step.startswith("sync")] == []
+
+
 # ---- scratch files
 
 

@@ -1,0 +1,321 @@
+"""The one HTTP transport: retries, resume, proxies, TLS and limits; also ``file://`` folders.
+
+What a body means, and whether its bytes are the right ones, is the caller's to check.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+
+from linuxkit.base.errors import Error, printable
+from linuxkit.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import urllib3
+    from urllib3.response import BaseHTTPResponse
+
+CHUNK = 1 << 18
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_WAIT_S = 20.0
+_CONNECT_S, _READ_S = 15.0, 60.0
+
+
+class Sink(Protocol):
+    """Where a body goes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of ``data``."""
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.parts.append(data)
+
+
+class _Broken(Exception):  # noqa: N818 - never leaves this module
+    """A transfer that may succeed when it is tried again; holds the error for when it does not."""
+
+    def __init__(self, error: Error, wait_s: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait_s = wait_s
+
+
+class _Transfer:
+    """One body under way: how much of it has reached the sink, over several tries."""
+
+    def __init__(self, url: str, sink: Sink, limit: int, progress: Callable[[int], None]) -> None:
+        self.url = url
+        self.sink = sink
+        self.limit = limit
+        self.progress = progress
+        self.done = 0
+        self.etag = ""
+
+    def take(self, data: bytes) -> None:
+        """Pass a piece on, within the limit."""
+        if self.done + len(data) > self.limit:
+            raise _too_large(self.url, self.limit)
+        self.sink.write(data)
+        self.done += len(data)
+        self.progress(len(data))
+
+
+class Settings(NamedTuple):
+    """How patient the transport is."""
+
+    tries: int = 4
+    pause_s: float = 0.5  # doubled after each failed try
+    connect_s: float = _CONNECT_S
+    read_s: float = _READ_S
+
+
+class Transport:
+    """Gets bodies over http, https and file URLs.  May be used by several threads."""
+
+    def __init__(self, settings: Settings = Settings(), *, hint: str = "") -> None:  # noqa: B008
+        self._settings = settings
+        self._hint = hint
+        self._pools: dict[str, urllib3.PoolManager] = {}
+
+    def read(self, url: str, *, limit: int) -> bytes:
+        """The body, at most ``limit`` bytes.  Errors as :meth:`fetch`."""
+        memory = _Memory()
+        self.fetch(url, memory, limit=limit)
+        return b"".join(memory.parts)
+
+    def fetch(
+        self,
+        url: str,
+        sink: Sink,
+        *,
+        limit: int,
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> int:
+        """Write the body to ``sink`` and return its length in bytes.
+
+        A broken transfer is taken up where it stopped (RFC 9110, section 14).  Raises LK0410
+        (host not reached), LK0411 (not there), LK0412 (refused), LK0413 (cut short), LK0414 (more
+        than ``limit`` bytes), LK0415 (bad redirect), LK0416 (TLS), LK0417 (not a usable URL).
+        """
+        transfer = _Transfer(url, sink, limit, progress)
+        if urlsplit(url).scheme == "file":
+            _copy_file(transfer)
+            return transfer.done
+        pause = self._settings.pause_s
+        for left in reversed(range(self._settings.tries)):
+            try:
+                self._once(transfer)
+            except _Broken as broken:
+                if not left:
+                    raise broken.error from broken.__cause__
+                time.sleep(min(max(pause, broken.wait_s), _LONGEST_WAIT_S))
+                pause *= 2
+            else:
+                break
+        return transfer.done
+
+    def _once(self, transfer: _Transfer) -> None:
+        url = transfer.url
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._request(url, transfer)
+            try:
+                if response.status not in _REDIRECTS:
+                    _check_status(response, url, self._hint)
+                    _receive(response, transfer)
+                    return
+                url = _redirected(url, response.headers.get("Location", ""))
+            finally:
+                response.release_conn()
+                response.close()
+        raise Error("LK0415", f"{shown(transfer.url)} redirects more than {_MAX_REDIRECTS} times")
+
+    def _request(self, url: str, transfer: _Transfer) -> BaseHTTPResponse:
+        import urllib3
+
+        split = _checked(url)
+        headers = {"User-Agent": f"linuxkit/{__version__}", "Accept-Encoding": "identity"}
+        if split.username is not None:
+            plain = f"{unquote(split.username)}:{unquote(split.password or '')}"
+            headers.update(urllib3.make_headers(basic_auth=plain))
+        if transfer.done:
+            headers["Range"] = f"bytes={transfer.done}-"
+            if transfer.etag:
+                headers["If-Range"] = transfer.etag
+        try:
+            return self._pool(split).request(
+                "GET", _without_user(split), headers=headers, preload_content=False,
+                redirect=False, retries=False, decode_content=False,
+            )  # fmt: skip
+        except urllib3.exceptions.SSLError as error:
+            raise _tls(url, error) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _Broken(_unreachable(url, error, self._hint)) from error
+
+    def _pool(self, split: SplitResult) -> urllib3.PoolManager:
+        import urllib3
+
+        proxy = _proxy_for(split)
+        if proxy not in self._pools:
+            timeout = urllib3.Timeout(self._settings.connect_s, self._settings.read_s)
+            if not proxy:
+                self._pools[proxy] = urllib3.PoolManager(timeout=timeout, maxsize=8)
+            else:
+                where = urlsplit(proxy)
+                login = urllib3.make_headers(
+                    proxy_basic_auth=f"{unquote(where.username)}:{unquote(where.password or '')}"
+                ) if where.username is not None else {}  # fmt: skip
+                self._pools[proxy] = urllib3.ProxyManager(
+                    _without_user(where), proxy_headers=login, timeout=timeout, maxsize=8
+                )
+        return self._pools[proxy]
+
+
+def shown(url: str) -> str:
+    """``url`` as messages may show it: without the password, safe for a terminal."""
+    split = urlsplit(url)
+    if split.username is not None or split.password is not None:
+        url = urlunsplit(split._replace(netloc="***@" + split.netloc.rpartition("@")[2]))
+    return printable(url, 300)
+
+
+def _copy_file(transfer: _Transfer) -> None:
+    split = urlsplit(transfer.url)
+    if split.netloc not in ("", "localhost"):
+        raise Error("LK0417", f"{shown(transfer.url)} names a host; a file URL has three slashes")
+    try:
+        with open(unquote(split.path), "rb") as source:  # noqa: PTH123 - bytes and odd names too
+            while data := source.read(CHUNK):
+                transfer.take(data)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise Error("LK0411", f"there is no {shown(transfer.url)}") from error
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise Error("LK0410", f"cannot read {shown(transfer.url)}: {reason}") from error
+
+
+def _checked(url: str) -> SplitResult:
+    split = urlsplit(url)
+    if split.scheme not in ("http", "https") or not split.hostname:
+        raise Error(
+            "LK0417", f'"{shown(url)}" is not a usable URL', hint="use https, http or file URLs"
+        )
+    return split
+
+
+def _without_user(split: SplitResult) -> str:
+    return urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2], fragment=""))
+
+
+def _proxy_for(split: SplitResult) -> str:
+    """The proxy the environment names for this URL (http_proxy, https_proxy, no_proxy), or ""."""
+    from urllib import request
+
+    proxies = request.getproxies_environment()
+    host = split.netloc.rpartition("@")[2]
+    if request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
+        return ""
+    return proxies.get(split.scheme, proxies.get("all", ""))
+
+
+def _redirected(url: str, location: str) -> str:
+    target = urljoin(_without_user(urlsplit(url)), location)
+    split = urlsplit(target)
+    safe = split.scheme == "https" or (split.scheme == "http" and urlsplit(url).scheme == "http")
+    if not location or not safe:
+        raise Error("LK0415", f'{shown(url)} redirects to "{shown(location)}", which is refused')
+    return target
+
+
+def _check_status(response: BaseHTTPResponse, url: str, hint: str) -> None:
+    status = response.status
+    if status in (200, 206):
+        return
+    if status in (404, 410):
+        raise Error("LK0411", f"there is no {shown(url)} (HTTP {status})")
+    error = Error("LK0412", f"{shown(url)} answered HTTP {status}", hint=hint)
+    if status in _AGAIN:
+        raise _Broken(error, _retry_after(response.headers.get("Retry-After", "")))
+    raise error
+
+
+def _retry_after(text: str) -> float:
+    return min(float(text), _LONGEST_WAIT_S) if text.isdecimal() and len(text) < 6 else 0.0  # noqa: PLR2004
+
+
+def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
+    url = transfer.url
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Error("LK0412", f"{shown(url)} came {printable(encoding, 40)}-encoded, unasked")
+    if response.status == 206 and not _continues(response, transfer.done):  # noqa: PLR2004
+        raise Error("LK0412", f"{shown(url)} answered another range than was asked for")
+    # A plain 200 to a range request means: all of it again, so skip what is already there.
+    skip = transfer.done if response.status == 200 else 0  # noqa: PLR2004
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length[:19]) + transfer.done - skip > transfer.limit:
+        raise _too_large(url, transfer.limit)
+    transfer.etag = response.headers.get("ETag", "")
+    if transfer.etag.startswith("W/"):
+        transfer.etag = ""
+    for data in _pieces(response, url):
+        piece = data[skip:]
+        skip -= len(data) - len(piece)
+        if piece:
+            transfer.take(piece)
+    if skip:
+        raise _Broken(_cut_short(url, "it became shorter between two tries"))
+
+
+def _continues(response: BaseHTTPResponse, done: int) -> bool:
+    return response.headers.get("Content-Range", "").replace(" ", "").startswith(f"bytes{done}-")
+
+
+def _pieces(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
+    import urllib3
+
+    try:
+        yield from response.stream(CHUNK, decode_content=False)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _Broken(_cut_short(url, _reason(error))) from error
+
+
+def _cut_short(url: str, why: str) -> Error:
+    return Error("LK0413", f"the transfer of {shown(url)} broke off: {why}", hint="try again")
+
+
+def _too_large(url: str, limit: int) -> Error:
+    return Error("LK0414", f"{shown(url)} is larger than the {limit} bytes allowed for it")
+
+
+def _tls(url: str, error: Exception) -> Error:
+    return Error(
+        "LK0416",
+        f"no trusted connection to {urlsplit(url).hostname}: {_reason(error)}",
+        hint="SSL_CERT_FILE names a file with further certificates to trust",
+    )
+
+
+def _unreachable(url: str, error: Exception, hint: str) -> Error:
+    host = urlsplit(url).hostname
+    return Error("LK0410", f"cannot reach {host}: {_reason(error)}", hint=hint)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in plain words; urllib3 wraps what the system said several times."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    if isinstance(error, OSError) and error.strerror:
+        return printable(error.strerror)
+    text = str(error)
+    return printable(text.rpartition(": ")[2] if "object at 0x" in text else text or "it hung up")

@@ -1,0 +1,1 @@
+"""The Debian archive client: signed indices, dependency closure, .debs as data."""

@@ -1,0 +1,97 @@
+"""The suites of one Debian release for several architectures, as one index per architecture.
+
+One architecture that a mirror cannot serve right now does not keep the others from going on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base import events
+from linuxkit.base.errors import Error
+from linuxkit.recipes.debian import release
+from linuxkit.recipes.debian.control import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from linuxkit.net.http import Transport
+    from linuxkit.recipes.debian.mirror import Mirrors
+    from linuxkit.recipes.debian.release import Keyring, Release
+
+SUITES = ("trixie", "trixie-updates", "trixie-security")
+_NEEDED = SUITES[0]
+_NOT_THERE = frozenset({"LK0410", "LK0411", "LK0412", "LK0413", "LK0506"})
+_TRIES = 3
+_PAUSE_S = 2.0
+
+
+class Suite(NamedTuple):
+    """A release, and the archive it was fetched from."""
+
+    base: str
+    release: Release
+
+
+class Archive:
+    """The suites that could be reached, their signatures checked."""
+
+    def __init__(self, suites: Mapping[str, Suite], transport: Transport) -> None:
+        self.suites = suites
+        self._transport = transport
+
+    def index(self, arch: str) -> Index:
+        """All packages for the Debian architecture ``arch``.
+
+        Raises what :func:`release.packages` raises, after trying a few times.
+        """
+        index = Index()
+        for name, suite in self.suites.items():
+            with events.task("download", f"package index {name} {arch}"):
+                index.add(name, self._packages(suite, arch))
+        return index
+
+    def _packages(self, suite: Suite, arch: str) -> bytes:
+        for left in reversed(range(_TRIES)):
+            try:
+                return release.packages(suite.base, suite.release, arch, self._transport)
+            except Error as error:
+                if not left or error.code != "LK0519":
+                    raise
+                time.sleep(_PAUSE_S)
+        raise AssertionError
+
+
+def reach(mirrors: Mirrors, keyring: Keyring, transport: Transport, now: datetime) -> Archive:
+    """Fetch and check the releases of all suites.
+
+    The main suite must be there; another one that cannot be *reached* is told to the listener
+    and left out.  Anything wrong with a signature or a date is an error for every suite.
+    """
+    found: dict[str, Suite] = {}
+    for name in SUITES:
+        try:
+            found[name] = _suite(name, mirrors.archives(name), keyring, transport, now)
+        except Error as error:
+            if name == _NEEDED or error.code not in _NOT_THERE:
+                raise
+            events.note(f"going on without {name}: {error.message}", level="warning")
+    return Archive(found, transport)
+
+
+def _suite(
+    name: str, bases: Sequence[str], keyring: Keyring, transport: Transport, now: datetime
+) -> Suite:
+    failure = Error("LK0506", f"no archive is known for {name}")
+    for base in bases:
+        try:
+            found = release.fetch(base, name, keyring, transport, now, live=True)
+            return Suite(base, found)
+        except Error as error:
+            # Only a mirror that does not answer is passed over; a wrong signature is an alarm.
+            if error.code not in _NOT_THERE:
+                raise
+            failure = error
+    raise failure

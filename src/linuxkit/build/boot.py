@@ -1,0 +1,238 @@
+"""Compiles what is to happen in the guest into the boot table that PID 1 works off.
+
+Pure: containers in, bytes out.  What PID 1 makes of the records stands in ``guest/README.md``,
+their format in ``docs/reference/boot-table.md``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from linuxkit.base.errors import Error, printable, raise_all, suggestion
+from linuxkit.build import mountflags
+from linuxkit.build.boottable import MAX_NAME, MAX_UNITS, Record, dump, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["PATH", "Unit", "Volume", "compile_table", "dump"]
+
+PATH = "etc/linuxkit/boot.table"
+"""Where PID 1 looks for the table, relative to the root."""
+
+POLICIES = ("stop", "continue", "reboot", "poweroff")
+SECTIONS = ("volumes", "onboot", "services", "onshutdown")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+UNITS_DIR = "/run/units"
+
+_LOG_RINGS_BYTES = 2 << 20  # of all units together
+_LOG_RING_BYTES = 16384
+_LOG_FILE_BYTES = 1 << 20
+_CONSOLE_BYTES_PER_S = 4096  # of one unit; a serial line carries about 11,000
+_PARALLEL_STARTS = 4
+_GRACE_MS = 10_000
+_TIMEOUT_MS = {"volumes": 30_000, "onboot": 0, "services": 120_000, "onshutdown": 60_000}
+_SIGTERM = 15
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # what OCI runtimes take as an id
+_LOGS = {
+    "onboot": "/run/log/onboot/{}.log",
+    "services": "/var/log/{}.log",
+    "onshutdown": "/run/log/shutdown/{}.log",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One container: its bundle (a path below the root), and what its two files say."""
+
+    section: str  # "onboot", "services" or "onshutdown"
+    name: str  # the bundle's directory name: "000-dhcpcd", "nginx"
+    bundle: str
+    config: Mapping[str, object]  # config.json
+    runtime: Mapping[str, object]  # runtime.json
+    on_failure: str = ""  # "" is the default: a failed onboot unit stops the boot
+
+    def __str__(self) -> str:
+        return f"{self.section}/{printable(self.name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A named volume in ``containers/volumes``."""
+
+    name: str
+    readonly: bool = False
+
+
+def compile_table(
+    units: Sequence[Unit], *, runtime: str, volumes: Sequence[Volume] = ()
+) -> bytes:
+    """The boot table for ``units``, in the order in which each section is to start.
+
+    ``runtime`` is the absolute path of an OCI runtime with the command line of runc or crun.
+    Raises LK0801 to LK0805, all at once, for what this guest cannot do.
+    """
+    count = len(units) + len(volumes)
+    errors = [error for unit in units for error in _refused(unit)]
+    errors += [_bad_name(f"volume {volume.name}") for volume in volumes if not _ok(volume.name)]
+    if count > MAX_UNITS:
+        errors.append(Error("LK0805", f"{count} containers and volumes; {MAX_UNITS} are possible"))
+    raise_all(errors)
+    records: list[Record] = [
+        ("log-ring", str(min(_LOG_RING_BYTES, _LOG_RINGS_BYTES // max(count, 1)))),
+        ("log-file", str(_LOG_FILE_BYTES)),
+        ("console-rate", str(_CONSOLE_BYTES_PER_S)),
+        ("parallel", str(_PARALLEL_STARTS)),
+    ]
+    for volume in volumes:
+        records += _volume(volume)
+    for section in SECTIONS:
+        for unit in units:
+            if unit.section == section:
+                records += _unit(unit, runtime)
+    return encode(records)
+
+
+def _ok(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and len(name) <= MAX_NAME
+
+
+def _bad_name(what: str) -> Error:
+    return Error(
+        "LK0801",
+        f'"{printable(what)}" cannot be the name of a container or volume in this guest',
+        hint=f"letters, digits and _ . + - are possible, at most {MAX_NAME} of them",
+    )
+
+
+def _refused(unit: Unit) -> Iterator[Error]:
+    """Everything about a unit that this guest cannot do."""
+    if unit.section not in _LOGS:
+        raise ValueError(unit.section)  # a mistake of ours, not of a user
+    if not _ok(unit.name):
+        yield _bad_name(str(unit))
+    if unit.on_failure and unit.on_failure not in POLICIES:
+        yield Error(
+            "LK0802",
+            f'{unit}: onFailure "{printable(unit.on_failure)}" is unknown',
+            hint=suggestion(unit.on_failure, POLICIES) or f"known: {', '.join(POLICIES)}",
+        )
+    if unit.runtime.get("interfaces"):
+        yield Error(
+            "LK0803",
+            f"{unit}: this init cannot do runtime.interfaces",
+            hint="make the interface in an onboot container, or use an init image that can",
+        )
+    process = unit.config.get("process")
+    settings = process if isinstance(process, dict) else {}
+    if settings.get("terminal"):
+        yield Error("LK0803", f"{unit}: this init gives no terminal to containers")
+    if not settings.get("args"):
+        yield Error(
+            "LK0807",
+            f"{unit}: there is nothing to run",
+            hint="the image names no entrypoint: add `command: [...]`",
+        )
+
+
+def _volume(volume: Volume) -> Iterator[Record]:
+    base = f"/containers/volumes/{volume.name}"
+    yield "unit", "volumes", volume.name
+    yield "on-failure", "stop"
+    yield "timeout", str(_TIMEOUT_MS["volumes"])
+    yield ("start",)
+    lower, merged, tmp = (posixpath.join(base, part) for part in ("lower", "merged", "tmp"))
+    if volume.readonly:
+        yield from _mount(lower, merged, "", ["bind", "ro"])
+        return
+    upper, work = f"{tmp}/upper", f"{tmp}/work"
+    yield from _mount("tmpfs", tmp, "tmpfs", ["private"])
+    data = [f"lowerdir={lower}", f"upperdir={upper}", f"workdir={work}"]
+    yield from _mount("overlay", merged, "overlay", data)
+
+
+def _unit(unit: Unit, runtime: str) -> Iterator[Record]:
+    pidfile = f"{UNITS_DIR}/{unit.section}-{unit.name}.pid"
+    yield "unit", unit.section, unit.name
+    yield "on-failure", _policy(unit)
+    yield "stop-signal", str(_SIGTERM)
+    yield "grace", str(_GRACE_MS)
+    yield "timeout", str(_TIMEOUT_MS[unit.section])
+    yield "pidfile", pidfile
+    yield "log", _LOGS[unit.section].format(unit.name)
+    yield ("start",)
+    yield from _prepare(unit)
+    yield from _start(unit, runtime, pidfile)
+    yield ("clean",)
+    yield ("exec", *_command(runtime), "delete", "--force", unit.name)
+    own = f"/{unit.bundle}/"
+    targets = [step[2] for step in _prepare(unit) if step[0] == "mount"]
+    mounted = list(dict.fromkeys(target for target in targets if target.startswith(own)))
+    yield from (("umount", target) for target in reversed(mounted))
+
+
+def _policy(unit: Unit) -> str:
+    """Only a boot that is under way can be stopped; afterwards a failure is reported."""
+    if unit.section == "onboot":
+        return unit.on_failure or "stop"
+    return "continue" if unit.on_failure in {"", "stop"} else unit.on_failure
+
+
+def _prepare(unit: Unit) -> Iterator[Record]:
+    """What runtime.json wants done in the root before the container starts."""
+    for mount in _list(unit.runtime, "mounts"):
+        if isinstance(mount, dict):
+            options = [str(option) for option in _list(mount, "options")]
+            kind = str(mount.get("type") or "")
+            source = str(mount.get("source") or kind)
+            yield from _mount(source, _below(unit, str(mount["destination"])), kind, options)
+    for path in _list(unit.runtime, "mkdir"):
+        yield "mkdir", _below(unit, str(path)), "0755"
+    for group in _list(unit.runtime, "cgroups"):
+        yield "mkdir", posixpath.normpath(f"/sys/fs/cgroup/{group}"), "0755"
+
+
+def _below(unit: Unit, path: str) -> str:
+    """Relative paths are relative to the container's root."""
+    return posixpath.normpath(posixpath.join("/", unit.bundle, "rootfs", path))
+
+
+def _mount(source: str, target: str, kind: str, options: Sequence[str]) -> Iterator[Record]:
+    yield "mkdir", target, "0755"
+    for option in options:
+        key, _, path = option.partition("=")
+        if key in {"upperdir", "workdir"}:
+            yield "mkdir", path, "0755"
+    for call in mountflags.calls(source, target, kind, options):
+        yield "mount", call.source, call.target, call.kind, str(call.flags), call.data
+
+
+def _start(unit: Unit, runtime: str, pidfile: str) -> Iterator[Record]:
+    words = ("--pid-file", pidfile, "--bundle", f"/{unit.bundle}", unit.name)
+    bound = unit.runtime.get("bindNS")
+    binds = [(kind, str(bound[kind])) for kind in NAMESPACES if bound.get(kind)] if (
+        isinstance(bound, dict)
+    ) else []  # fmt: skip
+    if not binds:
+        yield ("exec", *_command(runtime), "run", "--detach", *words)
+        return
+    yield ("exec", *_command(runtime), "create", *words)
+    for kind, path in binds:
+        yield "bind-ns", kind, posixpath.normpath(posixpath.join("/", path))
+    yield ("exec", *_command(runtime), "start", unit.name)
+
+
+def _command(runtime: str) -> tuple[str, ...]:
+    """The runtime and the options before its verb; crun would ask systemd for cgroups."""
+    if posixpath.basename(runtime) == "crun":
+        return (runtime, "--cgroup-manager=cgroupfs")
+    return (runtime,)
+
+
+def _list(value: Mapping[str, object], key: str) -> list[object]:
+    found = value.get(key)
+    return found if isinstance(found, list) else []

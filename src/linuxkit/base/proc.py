@@ -65,11 +65,45 @@ def run(
             "LK0903", f'"{words[0]}" did not end within {timeout_s:g} s', detail=replay(words, tail)
         ) from error
     if done.returncode:
-        why = _status(done.returncode)
+        why = status(done.returncode)
         raise Error(
             "LK0902", f'"{words[0]}" {why}', detail=replay(words, _tail(done.stderr))
         )  # fmt: skip
     return Completed(done.stdout, done.stderr)
+
+
+def start(
+    argv: Sequence[str | Path],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start ``argv`` and come back at once; the caller must wait for it.
+
+    It gets a session of its own, so that Ctrl-C is for the caller to act on, and dies with the
+    thread that started it (prctl(2), PR_SET_PDEATHSIG) where util-linux' setpriv is installed.
+    ``stdin`` and the others are descriptors or subprocess.PIPE.  Raises LK0901, LK0902.
+    """
+    words = [os.fspath(word) for word in argv]
+    keeper = shutil.which("setpriv")
+    # Busybox has a setpriv without this flag; there it is a link to another name.
+    if keeper and os.path.basename(os.path.realpath(keeper)) == "setpriv":  # noqa: PTH119
+        if shutil.which(words[0]) is None:
+            raise Error("LK0901", f'the program "{words[0]}" is not installed')
+        words = [keeper, "--pdeathsig", "KILL", "--", *words]
+    try:
+        return subprocess.Popen(
+            words, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds,
+            start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
+    except OSError as error:
+        raise Error(
+            "LK0902", f'"{words[0]}" cannot be started: {error.strerror}'
+        ) from error
 
 
 def replay(words: Sequence[str], tail: str) -> str:
@@ -77,7 +111,8 @@ def replay(words: Sequence[str], tail: str) -> str:
     return f"command: {shlex.join(words)}" + (f"\n{tail}" if tail else "")
 
 
-def _status(code: int) -> str:
+def status(code: int) -> str:
+    """How a program ended, in words."""
     if code >= 0:
         return f"failed with status {code}"
     return f"was ended by {signal.Signals(-code).name}"

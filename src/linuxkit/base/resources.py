@@ -14,6 +14,12 @@ def packages() -> Path:
     return shipped if shipped.is_dir() else _CHECKOUT / "packages"
 
 
+def examples() -> Path:
+    """The folder of example systems, which are also what new systems start from."""
+    shipped = _PACKAGE / "data" / "examples"
+    return shipped if shipped.is_dir() else _CHECKOUT / "examples"
+
+
 def guest(arch: str, program: str) -> Path:
     """A guest program built for the OCI architecture ``arch``; it need not exist."""
     return _PACKAGE / "data" / "guest" / arch / program

@@ -1,0 +1,91 @@
+"""L5: what starts an artifact as a machine.  The protocol, and the table of runners.
+
+A runner's module is imported when it is chosen.  Adding one takes a module, a line here, golden
+commands and a page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+from typing import TYPE_CHECKING, Protocol, cast
+
+from linuxkit.base import events
+from linuxkit.base.errors import Error, suggestion
+from linuxkit.runners.options import Disk, Forward, Network, Options
+from linuxkit.runners.report import Record
+from linuxkit.runners.running import Result, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from linuxkit.build.artifact import Artifact
+
+__all__ = [
+    "Disk", "Forward", "Network", "Options", "Record", "Result", "Runner", "Running",
+    "find", "run", "start", "summaries",
+]  # fmt: skip
+
+DEFAULT = "qemu"
+
+_TABLE = {
+    "qemu": "QEMU: emulation everywhere, KVM where it works",
+}
+
+
+class Runner(Protocol):
+    """Starts machines; a module of this package."""
+
+    def start(self, artifact: Artifact, options: Options, /, *, attached: bool = False) -> Running:
+        """Start the machine and come back at once; its console is this terminal if attached."""
+
+
+def summaries() -> tuple[tuple[str, str], ...]:
+    """Every runner's name and what it is, for help texts."""
+    return tuple(_TABLE.items())
+
+
+def find(name: str) -> Runner:
+    """The runner called ``name``.  Raises LK0815."""
+    if name not in _TABLE:
+        hint = suggestion(name, _TABLE) or f"known: {', '.join(_TABLE)}"
+        raise Error("LK0815", f'there is no runner "{name}"', hint=hint)
+    return cast("Runner", importlib.import_module(f"linuxkit.runners.{name}"))
+
+
+def start(artifact: Artifact, options: Options | None = None, *, runner: str = DEFAULT) -> Running:
+    """Start a machine whose console is kept; use it as a context manager, so that it ends."""
+    return find(runner).start(artifact, options or Options())
+
+
+def run(artifact: Artifact, options: Options | None = None, *, runner: str = DEFAULT) -> Result:
+    """Run a machine on this terminal until it ends, telling its units' states as events.
+
+    Raises the errors of the runner; a guest that is not well is a result, not an error.
+    """
+    chosen = options or Options()
+    with _terminal_kept(), find(runner).start(artifact, chosen, attached=True) as machine:
+        for record in machine.follow(chosen.timeout_s):
+            events.emit(events.Unit(record.name, record.state, record.t_ms, record.detail))
+        timed_out = not machine.ended
+        machine.close()
+        for line in machine.said:
+            events.note(f"QEMU: {line}", level="debug")
+        return machine.result(timed_out=timed_out)
+
+
+@contextlib.contextmanager
+def _terminal_kept() -> Iterator[None]:
+    """Give the terminal back as it was, also when the emulator died without doing so."""
+    import termios
+
+    if not os.isatty(0):
+        yield
+        return
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # the terminal itself may be gone
+            termios.tcsetattr(0, termios.TCSADRAIN, before)

@@ -1,0 +1,200 @@
+"""The runner "qemu": what QEMU is told, and starting it.
+
+``command`` decides and touches nothing; ``start`` does.  The process and what the guest says are
+``running``'s business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base import events
+from linuxkit.base.errors import Error
+from linuxkit.base.platform import arch as find_arch
+from linuxkit.base.proc import find
+from linuxkit.base.proc import start as start_program
+from linuxkit.oci.store import default_root
+from linuxkit.runners import accel, disks
+from linuxkit.runners.report import PORT
+from linuxkit.runners.running import Running, Wires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from linuxkit.build.artifact import Artifact
+    from linuxkit.runners.options import Forward, Options
+
+_DEBIAN = {"amd64": "qemu-system-x86", "arm64": "qemu-system-arm"}
+_MACHINE = {"amd64": "q35", "arm64": "virt", "riscv64": "virt", "s390x": "s390-ccw-virtio"}
+
+
+class Host(NamedTuple):
+    """What the host brings to a machine: things found, made or opened before the command."""
+
+    accel: str
+    report: int  # descriptors that QEMU inherits
+    control: int
+    drives: tuple[disks.Drive, ...] = ()
+    identity: str = ""  # the card's address and the machine's id derive from it
+
+
+def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]:
+    """The arguments of QEMU, without its own name.  Raises LK0814 when it is not bootable."""
+    boot = artifact.boot
+    kernel, initrd = artifact.path("kernel"), artifact.path("initrd")
+    if boot is None or kernel is None:
+        raise Error(
+            "LK0814",
+            f'the format "{artifact.format}" of "{artifact.name}" cannot be booted by QEMU',
+            hint="build it with --format kernel+initrd",
+        )
+    return (
+        "-nodefaults", "-no-user-config", "-display", "none",
+        "-name", artifact.name.replace(",", ",,"),
+        *_machine(artifact.arch, host.accel),
+        "-smp", str(options.cpus),
+        "-m", str(options.memory_mib),
+        "-uuid", _uuid(host.identity),
+        "-kernel", str(kernel),
+        *(("-initrd", str(initrd)) if initrd else ()),
+        "-append", boot.cmdline,
+        "-serial", "mon:stdio",
+        *_devices(artifact.arch, host),
+        *_network(artifact.arch, options, host),
+        *(word for device in options.devices for word in ("-device", device)),
+        *(() if options.reboot else ("-no-reboot",)),
+    )  # fmt: skip
+
+
+def _machine(arch: str, chosen: str) -> Iterator[str]:
+    first = chosen.split(":", maxsplit=1)[0]
+    # The host's interrupt controller; only emulation can offer another one.
+    gic = ",gic-version=host" if arch == "arm64" and first == "kvm" else ""
+    yield from ("-machine", _MACHINE[arch] + gic)
+    for name in chosen.split(":"):
+        yield from ("-accel", name)
+    cpu = accel.cpu_model(arch, first)
+    if cpu:
+        yield from ("-cpu", cpu)
+
+
+def _devices(arch: str, host: Host) -> Iterator[str]:
+    bus = _bus(arch)
+    yield from ("-object", "rng-random,id=rng0,filename=/dev/urandom")
+    yield from ("-device", f"virtio-rng-{bus},rng=rng0")
+    yield from ("-chardev", f"socket,id=control,fd={host.control}")
+    yield from ("-mon", "chardev=control,mode=control")
+    yield from ("-chardev", f"socket,id=report,fd={host.report}")
+    yield from ("-device", f"virtio-serial-{bus}")
+    yield from ("-device", f"virtserialport,chardev=report,name={PORT}")
+    if bus == "pci":
+        yield from ("-device", "pvpanic-pci")  # a kernel panic is told to us, and ends the machine
+    for number, drive in enumerate(host.drives):
+        path = str(drive.path).replace(",", ",,")
+        yield from ("-drive", f"id=disk{number},if=none,format={drive.format},file={path}")
+        yield from ("-device", f"virtio-blk-{bus},drive=disk{number},serial=disk{number}")
+
+
+def _network(arch: str, options: Options, host: Host) -> Iterator[str]:
+    kind, link = options.network
+    backend = {
+        "none": "",
+        "user": "user,id=net0" + "".join(map(_hostfwd, options.forwards)),
+        "bridge": f"bridge,id=net0,br={link}",
+        "tap": f"tap,id=net0,ifname={link},script=no,downscript=no",
+    }[kind]
+    if backend:
+        bus = _bus(arch)
+        # No boot ROM: the kernel is loaded directly, and the ROMs are another Debian package.
+        rom = ",romfile=" if bus == "pci" else ""
+        card = f"virtio-net-{bus},netdev=net0,mac={_mac(host.identity)}{rom}"
+        yield from ("-netdev", backend, "-device", card)
+
+
+def _hostfwd(forward: Forward) -> str:
+    protocol, address = forward.protocol, forward.address
+    return f",hostfwd={protocol}:{address}:{forward.host}-:{forward.guest}"
+
+
+def _bus(arch: str) -> str:
+    return "ccw" if arch == "s390x" else "pci"
+
+
+def _mac(identity: str) -> str:
+    """Always the same for one state folder, so that leases and names stay; QEMU's own prefix."""
+    return "52:54:00:" + hashlib.sha256(b"mac\0" + identity.encode()).digest()[:3].hex(":")
+
+
+def _uuid(identity: str) -> str:
+    raw = hashlib.sha256(b"uuid\0" + identity.encode()).hexdigest()
+    # Version 8: "from elsewhere" (RFC 9562, section 5.8).
+    return f"{raw[:8]}-{raw[8:12]}-8{raw[13:16]}-8{raw[17:20]}-{raw[20:32]}"
+
+
+def emulator(arch: str, program: str) -> Path:
+    """QEMU for guests of ``arch``: the ``program`` asked for, or the usual one.  Raises LK0901."""
+    if program:
+        found = shutil.which(program)
+        if found is None:
+            raise Error("LK0901", f'the program "{program}" is not there', hint="mend --qemu")
+        return Path(found)
+    package = _DEBIAN.get(arch, "qemu-system-misc")
+    return Path(find(f"qemu-system-{find_arch(arch).kernel}", package=package))
+
+
+def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Running:
+    """Start the machine and come back at once.
+
+    Its console is kept (``Running.console``), or is this process's terminal when ``attached``.
+    Raises LK0901 (no QEMU), LK0810 (bad disk), LK0813 (no such machine), LK0814.
+    """
+    options.check()
+    _warn(artifact, options)
+    program = emulator(artifact.arch, options.program)
+    state = options.state or artifact.directory / f"{artifact.name}-state"
+    drives = disks.prepare(options.disks, state)
+    chosen = accel.choose(program, artifact.arch, options.accel, options.cache or default_root())
+    identity = str(state.absolute())
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        pairs = socket.socketpair(), socket.socketpair()
+        for mine, other in pairs:
+            ours.enter_context(mine)
+            theirs.enter_context(other)
+        report, control = (other.fileno() for _, other in pairs)
+        host = Host(chosen, report, control, drives, identity)
+        argv = (str(program), *command(artifact, options, host))
+        stdin, stdout = theirs.enter_context(Wires.console(attached=attached))
+        began = time.monotonic()
+        process = start_program(
+            argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, pass_fds=(report, control)
+        )
+        ours.pop_all()  # from here on they are the machine's
+    return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began)
+
+
+def _warn(artifact: Artifact, options: Options) -> None:
+    boot = artifact.boot
+    if boot is None:
+        return
+    if options.memory_mib < boot.least_ram_mib:
+        events.note(
+            f"{artifact.name} needs about {boot.least_ram_mib} MiB of memory to start and gets "
+            f"{options.memory_mib}: give it more with --mem",
+            level="warning",
+            code="LK0820",
+        )
+    if not boot.console:
+        line = find_arch(artifact.arch).console
+        events.note(
+            f"the kernel's command line names no console, so nothing will be shown: "
+            f'add "console={line}" to kernel.cmdline',
+            level="warning",
+            code="LK0821",
+        )

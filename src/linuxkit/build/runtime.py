@@ -1,0 +1,321 @@
+"""A container's settings as OCI runtime configuration (``config.json``) and ``runtime.json``.
+
+Pure: values in, values out; the layout of keys and the defaults are upstream's.  Merging the
+settings is :mod:`linuxkit.spec.labels`' work, running them the guest's.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from linuxkit.base.errors import raise_all
+from linuxkit.build.cgroups import filled, resources
+from linuxkit.build.ids import numeric
+from linuxkit.spec.check import is_bind, source_problems
+from linuxkit.spec.model import Namespaces, Runtime
+from linuxkit.spec.text import CAPABILITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from linuxkit.build.cgroups import Value
+    from linuxkit.spec.model import Device, IdMapping, ImageSettings, Interface, Mount, Volume
+    from linuxkit.spec.text import Bind
+
+OCI_VERSION = "1.2.1"
+VOLUMES = "containers/volumes"
+_SCRATCH = "tmp"  # in a container's folder
+
+
+class ImageConfig(Protocol):
+    """What is read of an image's configuration (:class:`linuxkit.oci.model.ImageConfig`)."""
+
+    @property
+    def entrypoint(self) -> Sequence[str]:
+        """The program, with its first arguments."""
+
+    @property
+    def cmd(self) -> Sequence[str]:
+        """Further arguments, or the program when there is no entrypoint."""
+
+    @property
+    def env(self) -> Sequence[str]:
+        """Environment, as NAME=value."""
+
+    @property
+    def cwd(self) -> str:
+        """Working directory; "" when unset."""
+
+
+class Bundle(NamedTuple):
+    """The two documents that lie in a container's folder."""
+
+    config: Value
+    runtime: Value
+    readonly: bool
+
+    @property
+    def config_json(self) -> bytes:
+        """The bytes of ``config.json``."""
+        return encode_go_json(self.config)
+
+    @property
+    def runtime_json(self) -> bytes:
+        """The bytes of ``runtime.json``."""
+        return encode_go_json(self.runtime)
+
+
+def container_config(
+    settings: ImageSettings,
+    image: ImageConfig,
+    *,
+    ids: Mapping[str, int],
+    volumes: Mapping[str, Volume],
+    bundle: str,
+    lower: str,
+) -> Bundle:
+    """The documents for the container whose folder is ``bundle``.
+
+    ``settings`` are merged from label and YAML; ``lower`` is where the image's files lie, in this
+    bundle or in that of another container (both without a leading slash).  Raises LK0208 and
+    LK0211, without a place, for volumes and ids that a label names and nobody has.
+    """
+    raise_all([problem for _, problem in source_problems(settings, volumes)])
+    own = settings.command
+    complete = replace(
+        settings,
+        command=(*image.entrypoint, *image.cmd) if own is None else own,
+        env=tuple(image.env) if settings.env is None else settings.env,
+        cwd=settings.cwd or image.cwd or "/",
+    )
+    return Bundle(
+        _config(complete, ids, volumes),
+        _runtime(settings.runtime or Runtime(), _root_mounts(settings, bundle, lower)),
+        bool(settings.readonly),
+    )
+
+
+def encode_go_json(value: object) -> bytes:
+    """JSON as Go writes it with four spaces: ``<``, ``>``, ``&`` escaped, no newline at the end.
+
+    (encoding/json of Go 1.24, SetEscapeHTML.)
+    """
+    text = json.dumps(value, indent=4, ensure_ascii=False, allow_nan=False)
+    # None of these can stand outside a string, so replacing them in the whole text is right.
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode()
+
+
+def _config(s: ImageSettings, ids: Mapping[str, int], volumes: Mapping[str, Volume]) -> Value:
+    root: Value = {"path": "rootfs"}
+    if s.readonly:
+        root["readonly"] = True
+    return filled(
+        ociVersion=OCI_VERSION,
+        process=_process(s, ids),
+        root=root,
+        hostname=s.hostname,
+        mounts=_mounts(s, volumes),
+        annotations=_sorted(s.annotations),
+        linux={
+            **filled(
+                uidMappings=_id_mappings(s.uid_mappings),
+                gidMappings=_id_mappings(s.gid_mappings),
+                sysctl=_sorted(s.sysctl),
+            ),
+            "resources": resources(s.resources, s.devices or ()),
+            **filled(
+                cgroupsPath=s.cgroups_path,
+                namespaces=_namespaces(s),
+                devices=[_device(d) for d in s.devices or () if d.path != "all"],
+                rootfsPropagation=s.rootfs_propagation,
+                maskedPaths=_list(s.masked_paths),
+                readonlyPaths=_list(s.readonly_paths),
+            ),
+        },
+    )
+
+
+def _process(s: ImageSettings, ids: Mapping[str, int]) -> Value:
+    user: Value = {"uid": numeric(s.uid, ids), "gid": numeric(s.gid, ids)}
+    if s.additional_gids:
+        user["additionalGids"] = [numeric(gid, ids) for gid in s.additional_gids]
+    process: Value = {
+        "user": user,
+        **filled(args=_list(s.command), env=_list(s.env)),
+        "cwd": s.cwd,
+        "capabilities": _capabilities(s),
+        **filled(
+            rlimits=[{"type": r.name, "hard": r.hard, "soft": r.soft} for r in s.rlimits or ()],
+            noNewPrivileges=s.no_new_privileges or None,
+        ),
+    }
+    if s.oom_score_adj is not None:
+        process["oomScoreAdj"] = s.oom_score_adj
+    return process
+
+
+def _capabilities(s: ImageSettings) -> Value:
+    """Upstream's sets, but for the inheritable one.
+
+    That holds the ambient capabilities only, which the kernel demands (capabilities(7)); more of
+    them would survive execve into programs that nobody meant (CVE-2022-24769 and its kin).
+    """
+    wanted, ambient = _expanded(s.capabilities), _expanded(s.ambient)
+    bounding = sorted({*wanted, *ambient})
+    return filled(
+        bounding=bounding,
+        effective=wanted,
+        inheritable=sorted(ambient),
+        permitted=bounding,
+        ambient=ambient,
+    )
+
+
+def _expanded(names: Iterable[str] | None) -> list[str]:
+    found = dict.fromkeys(names or ())
+    words = {name.lower() for name in found}
+    if "all" in words:
+        return list(CAPABILITIES)
+    return [name for name in found if name.lower() != "none"]
+
+
+def _namespaces(s: ImageSettings) -> list[Value]:
+    found: list[Value] = []
+    for kind, text, default in (
+        ("network", s.net, "host"),
+        ("ipc", s.ipc, "host"),
+        ("uts", s.uts, "host"),
+        ("pid", s.pid, "new"),
+        ("user", s.userns, "host"),
+        ("mount", "new", "new"),
+    ):
+        word = text or default
+        if word in {"host", "root"}:
+            continue
+        found.append({"type": kind} if word in {"new", "none"} else {"type": kind, "path": word})
+    return found
+
+
+def _mounts(s: ImageSettings, volumes: Mapping[str, Volume]) -> list[Value]:
+    """All mounts by destination; of two at one place the later kind wins, as upstream."""
+    mounts = _default_mounts(readonly=bool(s.readonly))
+    for tmpfs in s.tmpfs or ():
+        mounts[tmpfs.destination] = _mount(tmpfs.destination, "tmpfs", "tmpfs", tmpfs.options)
+    for bind in s.binds or ():
+        source = _volume_path(bind.source, volumes)
+        mounts[bind.destination] = _mount(bind.destination, "bind", source, _bind_options(bind))
+    for mount in s.mounts or ():
+        source = mount.source or mount.kind
+        if is_bind(mount):
+            source = _volume_path(source, volumes)
+        mounts[mount.target] = {
+            **_mount(mount.target, mount.kind, source, mount.options),
+            **_mount_mappings(mount),
+        }
+    # Sorted, so that /dev comes before /dev/pts.
+    return [mounts[destination] for destination in sorted(mounts)]
+
+
+def _default_mounts(*, readonly: bool) -> dict[str, Value]:
+    """What every container has; there is no /dev/shm and no /dev/mqueue among it."""
+    ro = ("ro",) if readonly else ()
+    rows = (
+        ("/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k", *ro)),
+        ("/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")),
+        ("/proc", "proc", ("nosuid", "nodev", "noexec", "relatime")),
+        ("/sys", "sysfs", ("nosuid", "noexec", "nodev", *ro)),
+        ("/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro")),
+    )
+    return {target: _mount(target, kind, kind, options) for target, kind, options in rows}
+
+
+def _bind_options(bind: Bind) -> Sequence[str]:
+    if bind.options is None:
+        return ("rw", "rbind", "rshared")
+    return bind.options if "rbind" in bind.options else (*bind.options, "rbind")
+
+
+def _volume_path(source: str, volumes: Mapping[str, Volume]) -> str:
+    return f"/{VOLUMES}/{source}/merged" if source in volumes else source
+
+
+def _mount(target: str | None, kind: str | None, source: str | None, options: object) -> Value:
+    listed = list(options) if isinstance(options, tuple) else []
+    return {
+        "destination": target or "",
+        **filled(type=kind, source=source, options=listed),
+    }
+
+
+def _mount_mappings(mount: Mount) -> Value:
+    return filled(
+        uidMappings=_id_mappings(mount.uidmappings), gidMappings=_id_mappings(mount.gidmappings)
+    )
+
+
+def _id_mappings(mappings: Iterable[IdMapping] | None) -> list[Value]:
+    return [
+        {"containerID": m.container_id, "hostID": m.host_id, "size": m.size} for m in mappings or ()
+    ]
+
+
+def _device(device: Device) -> Value:
+    return {
+        "path": device.path,
+        "type": device.type,
+        "major": device.major,
+        "minor": device.minor,
+        "fileMode": device.mode.bits if device.mode else 0,
+    }
+
+
+def _root_mounts(settings: ImageSettings, bundle: str, lower: str) -> list[Value]:
+    """What makes ``rootfs``: a bind of the files, or an overlay that writes into a tmpfs."""
+    at = f"/{bundle}"
+    if settings.readonly:
+        return [_mount(f"{at}/rootfs", None, f"/{lower}", ("bind",))]
+    scratch = f"{at}/{_SCRATCH}"
+    overlay = (f"lowerdir=/{lower}", f"upperdir={scratch}/upper", f"workdir={scratch}/work")
+    return [
+        _mount(scratch, "tmpfs", "tmpfs", None),
+        _mount(scratch, None, None, ("remount", "private")),
+        _mount(f"{at}/rootfs", "overlay", "overlay", overlay),
+    ]
+
+
+def _runtime(runtime: Runtime, first: Sequence[Value]) -> Value:
+    """Every key is written, empty where there is nothing."""
+    own = [
+        {**_mount(m.destination, m.type, m.source, m.options), **_mount_mappings(m)}
+        for m in runtime.mounts or ()
+    ]
+    bind_ns = runtime.bind_ns or Namespaces()
+    kinds = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+    return {
+        "cgroups": _list(runtime.cgroups),
+        "mounts": [*first, *own],
+        "mkdir": _list(runtime.mkdir),
+        "interfaces": [_interface(interface) for interface in runtime.interfaces or ()],
+        "bindNS": {kind: getattr(bind_ns, kind) or "" for kind in kinds},
+        "namespace": runtime.namespace or "",
+    }
+
+
+def _interface(interface: Interface) -> Value:
+    return {
+        "name": interface.name,
+        **filled(add=interface.add, peer=interface.peer),
+        "createInRoot": bool(interface.create_in_root),
+    }
+
+
+def _list(items: Iterable[str] | None) -> list[str]:
+    return list(items or ())
+
+
+def _sorted(texts: Mapping[str, str] | None) -> dict[str, str]:
+    return {key: texts[key] for key in sorted(texts)} if texts else {}

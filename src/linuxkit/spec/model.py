@@ -1,0 +1,425 @@
+"""The language: every key of a YAML file, its type and its meaning, as frozen values.
+
+This is the only definition; decoding, the JSON Schema and the reference page come from it.  A key
+that was not written is None, an empty one is empty.  Rules over several entries are left to
+:mod:`linuxkit.spec.check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from linuxkit.oci import ref
+from linuxkit.oci.ref import Ref  # noqa: TC001 - the decoder reads annotations
+from linuxkit.spec import text
+from linuxkit.spec.decode import Key, Problem
+from linuxkit.spec.places import Places
+from linuxkit.spec.resources import Resources  # noqa: TC001
+from linuxkit.spec.text import Bind, Mode, Rlimit, Tmpfs  # noqa: TC001
+
+if TYPE_CHECKING:
+    from linuxkit.base.where import Where
+
+Strings = tuple[str, ...]
+Texts = Mapping[str, str]
+Ids = tuple[int | str, ...]
+
+_MOUNTPOINTS = {
+    "cgroup": "/sys/fs/cgroup",
+    "devpts": "/dev/pts",
+    "mqueue": "/dev/mqueue",
+    "proc": "/proc",
+    "sysfs": "/sys",
+}
+_ID_LIMIT = 2**32 - 2  # the last one means "no change" to chown(2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """The kernel: an image with its file, its modules and its microcode."""
+
+    image: Annotated[
+        Ref | None, Key("Image that has the kernel's files at its root.", read=ref.parse)
+    ] = None
+    cmdline: Annotated[str | None, Key("The kernel's command line.")] = None
+    binary: Annotated[str | None, Key("File in the image that is the kernel: `kernel`.")] = None
+    tar: Annotated[
+        str | None,
+        Key("Archive in the image that is unpacked into the root: `kernel.tar`; `none` for none."),
+    ] = None
+    ucode: Annotated[str | None, Key("Microcode archive in the image, for x86 processors.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdMapping:
+    """A range of user or group ids of a user namespace."""
+
+    host_id: Annotated[int, Key("First id outside.", name="hostID", least=0, most=_ID_LIMIT)]
+    container_id: Annotated[
+        int, Key("First id inside.", name="containerID", least=0, most=_ID_LIMIT)
+    ]
+    size: Annotated[int, Key("How many ids follow each other.", least=1, most=2**32 - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Something mounted in a container, or before it starts."""
+
+    destination: Annotated[str | None, Key("Where it is mounted.")] = None
+    type: Annotated[
+        str | None, Key("Kind of file system; known from the source for proc, sysfs and the like.")
+    ] = None
+    source: Annotated[str | None, Key("What is mounted: a path, a device or a volume's name.")] = (
+        None
+    )
+    options: Annotated[Strings | None, Key("Mount options.")] = None
+    uidmappings: Annotated[tuple[IdMapping, ...] | None, Key("User ids of an id-mapped mount.")] = (
+        None
+    )
+    gidmappings: Annotated[
+        tuple[IdMapping, ...] | None, Key("Group ids of an id-mapped mount.")
+    ] = None
+
+    @property
+    def kind(self) -> str:
+        """The type, or what it must be; "" when nobody can know."""
+        if self.type:
+            return self.type
+        if self.source in _MOUNTPOINTS:
+            return self.source or ""
+        return "tmpfs" if self.destination == "/dev" else ""
+
+    @property
+    def target(self) -> str:
+        """The destination, or the usual one for its kind."""
+        return self.destination or _MOUNTPOINTS.get(self.kind, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device node in a container, with leave to use it."""
+
+    path: Annotated[
+        str, Key("Where the node is; `all` only gives leave to use every device of the type.")
+    ]
+    type: Annotated[str, Key("Character, block or pipe.", choices=("a", "b", "c", "p", "u"))]
+    major: Annotated[int, Key("Major number.", least=-1, most=2**31)] = 0
+    minor: Annotated[int, Key("Minor number.", least=-1, most=2**31)] = 0
+    mode: Annotated[Mode | None, Key("Permissions of the node, in octal.", read=text.mode)] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """A node needs a mode, and is of one type."""
+        if self.path == "all":
+            return
+        if self.mode is None:
+            yield Problem("path", 'has no "mode"', 'write mode: "0660"', "LK0205")
+        if self.type == "a":
+            yield Problem("type", 'cannot be of type "a"', 'only path "all" can be')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A network interface moved into a container."""
+
+    name: Annotated[str, Key("Its name inside.")]
+    add: Annotated[
+        str | None, Key("Make a new link of this kind, such as `veth`, `wireguard` or `dummy`.")
+    ] = None
+    peer: Annotated[
+        str | None, Key("The other end of a pair, which stays outside; makes a `veth`.")
+    ] = None
+    create_in_root: Annotated[
+        bool | None, Key("Make it outside and move it in, as WireGuard needs.")
+    ] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """A pair has two ends."""
+        if self.add == "veth" and not self.peer:
+            yield Problem("add", 'has no "peer"', "a veth has two ends: name the other", "LK0205")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespaces:
+    """Paths at which new namespaces are kept, for later containers to join."""
+
+    cgroup: Annotated[str | None, Key("Path for the control-group namespace.")] = None
+    ipc: Annotated[str | None, Key("Path for the IPC namespace.")] = None
+    mnt: Annotated[str | None, Key("Path for the mount namespace.")] = None
+    net: Annotated[str | None, Key("Path for the network namespace.")] = None
+    pid: Annotated[str | None, Key("Path for the process namespace.")] = None
+    user: Annotated[str | None, Key("Path for the user namespace.")] = None
+    uts: Annotated[str | None, Key("Path for the host name's namespace.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What is prepared outside a container before it starts."""
+
+    cgroups: Annotated[Strings | None, Key("Control groups to make.")] = None
+    mounts: Annotated[
+        tuple[Mount, ...] | None,
+        Key("Mounts made first; a relative destination lies in the container's root."),
+    ] = None
+    mkdir: Annotated[
+        Strings | None, Key("Directories made next; relative ones lie in the container's root.")
+    ] = None
+    interfaces: Annotated[
+        tuple[Interface, ...] | None, Key("Network interfaces for the container.")
+    ] = None
+    bind_ns: Annotated[Namespaces | None, Key("Where to keep its namespaces.", name="bindNS")] = (
+        None
+    )
+    namespace: Annotated[str | None, Key("The namespace of containerd; services only.")] = None
+
+
+_CAPABILITIES = "exact names such as `CAP_NET_ADMIN`, or only `all` or `none`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings:
+    """How a container runs; all of it may also come from its image's label."""
+
+    capabilities: Annotated[
+        Strings | None,
+        Key(f"Capabilities of the process: {_CAPABILITIES}.", read=text.capability),
+    ] = None
+    capabilities_add: Annotated[
+        Strings | None,
+        Key("Capabilities besides those of the image's label.", name="capabilities.add",
+            read=text.capability),
+    ] = None  # fmt: skip
+    ambient: Annotated[
+        Strings | None,
+        Key("Capabilities that programs keep when they start others.", read=text.capability),
+    ] = None
+    mounts: Annotated[tuple[Mount, ...] | None, Key("Mounts in the container.")] = None
+    binds: Annotated[
+        tuple[Bind, ...] | None,
+        Key("Bind mounts `source:destination[:options]`; the source is a path or a volume.",
+            read=text.bind),
+    ] = None  # fmt: skip
+    binds_add: Annotated[
+        tuple[Bind, ...] | None,
+        Key("Bind mounts besides those of the image's label.", name="binds.add", read=text.bind),
+    ] = None
+    tmpfs: Annotated[
+        tuple[Tmpfs, ...] | None,
+        Key("Empty file systems in memory: `destination[:options]`.", read=text.tmpfs),
+    ] = None
+    devices: Annotated[tuple[Device, ...] | None, Key("Devices it can use.")] = None
+    command: Annotated[Strings | None, Key("Program and arguments; else those of the image.")] = (
+        None
+    )
+    env: Annotated[Strings | None, Key("Environment `NAME=value`; else that of the image.")] = None
+    cwd: Annotated[str | None, Key("Working directory; else that of the image, or `/`.")] = None
+    net: Annotated[
+        str | None,
+        Key("Network: `host` (the default), `new`, `none`, or the path of a namespace.",
+            read=text.net_namespace),
+    ] = None  # fmt: skip
+    pid: Annotated[
+        str | None,
+        Key("Processes: `new` (the default), `host`, or a path.", read=text.namespace),
+    ] = None
+    ipc: Annotated[
+        str | None,
+        Key("System V IPC: `host` (the default), `new`, or a path.", read=text.namespace),
+    ] = None
+    uts: Annotated[
+        str | None,
+        Key("Host name: `host` (the default), `new`, or a path.", read=text.namespace),
+    ] = None
+    userns: Annotated[
+        str | None,
+        Key("Users: `host` (the default), `new`, or a path.", read=text.namespace),
+    ] = None
+    hostname: Annotated[str | None, Key("Host name; needs `uts: new`.", read=text.hostname)] = None
+    readonly: Annotated[bool | None, Key("Whether its root cannot be written to.")] = None
+    masked_paths: Annotated[Strings | None, Key("Paths that are hidden.")] = None
+    readonly_paths: Annotated[Strings | None, Key("Paths that cannot be written to.")] = None
+    uid: Annotated[
+        int | str | None,
+        Key("User it runs as: a number, or the name of a container.", least=0, most=_ID_LIMIT),
+    ] = None
+    gid: Annotated[
+        int | str | None,
+        Key("Group it runs as: a number, or the name of a container.", least=0, most=_ID_LIMIT),
+    ] = None
+    additional_gids: Annotated[Ids | None, Key("Further groups.", least=0, most=_ID_LIMIT)] = None
+    no_new_privileges: Annotated[bool | None, Key("Whether set-user-id programs gain nothing.")] = (
+        None
+    )
+    oom_score_adj: Annotated[
+        int | None,
+        Key("How soon it is killed when memory is short, -1000 (never) to 1000.",
+            least=-1000, most=1000),
+    ] = None  # fmt: skip
+    rootfs_propagation: Annotated[
+        str | None,
+        Key("Whether mounts spread out of and into its root.",
+            choices=("", "private", "rprivate", "shared", "rshared", "slave", "rslave",
+                     "unbindable", "runbindable")),
+    ] = None  # fmt: skip
+    cgroups_path: Annotated[str | None, Key("Its control group.")] = None
+    resources: Annotated[Resources | None, Key("What it may use up.")] = None
+    sysctl: Annotated[Texts | None, Key("Kernel parameters of its namespaces.")] = None
+    rlimits: Annotated[
+        tuple[Rlimit, ...] | None,
+        Key("Limits `name,soft,hard`, such as `nofile,1024,unlimited`.", read=text.rlimit),
+    ] = None
+    uid_mappings: Annotated[
+        tuple[IdMapping, ...] | None, Key("User ids of its user namespace.")
+    ] = None
+    gid_mappings: Annotated[
+        tuple[IdMapping, ...] | None, Key("Group ids of its user namespace.")
+    ] = None
+    annotations: Annotated[Texts | None, Key("Notes for the container runtime.")] = None
+    runtime: Annotated[Runtime | None, Key("What is prepared before it starts.")] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Rules over several keys, or over a whole list."""
+        for key, names in (
+            ("capabilities", self.capabilities),
+            ("capabilities.add", self.capabilities_add),
+            ("ambient", self.ambient),
+        ):
+            word = next((n for n in names or () if n.lower() in {"all", "none"}), None)
+            if word and len(names or ()) > 1:
+                yield Problem(key, f'names "{word}" besides others', "write it alone")
+        for index, mount in enumerate(self.mounts or ()):
+            at = ("mounts", index)
+            if not mount.kind:
+                yield Problem("type", 'has no "type"', "such as bind or tmpfs", "LK0205", at)
+            elif not mount.target:
+                yield Problem("destination", 'has no "destination"', "", "LK0205", at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container(ImageSettings):
+    """A container: an image, and how it runs."""
+
+    name: Annotated[str, Key("Its name, which is also a name for its user id.", read=text.name)]
+    image: Annotated[Ref, Key("The image it runs.", read=ref.parse)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Container):
+    """A container that runs once, before the services or after them."""
+
+    on_failure: Annotated[
+        str | None,
+        Key("What a failure leads to: `stop` (the default) halts the boot with a message.",
+            choices=("stop", "continue", "reboot", "poweroff")),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Named storage that containers share."""
+
+    name: Annotated[str, Key("What binds and mounts call it.", read=text.volume)]
+    image: Annotated[Ref | None, Key("Image that it holds; else it is empty.", read=ref.parse)] = (
+        None
+    )
+    readonly: Annotated[bool | None, Key("Whether it cannot be written to.")] = None
+    format: Annotated[
+        str | None,
+        Key("`filesystem` (the default) holds the image's files, `oci` an OCI image layout.",
+            choices=("filesystem", "oci")),
+    ] = None  # fmt: skip
+    platforms: Annotated[
+        Strings | None,
+        Key("With `oci`: which platforms, such as `linux/amd64`; else all.", read=text.platform),
+    ] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """An OCI layout needs an image to hold."""
+        if self.format == "oci" and self.image is None:
+            yield Problem("format", 'has no "image"', 'format "oci" needs one', "LK0205")
+        if self.platforms and self.format != "oci":
+            yield Problem("platforms", 'has "platforms"', 'they need format "oci"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file, directory or symbolic link in the system's root."""
+
+    path: Annotated[str, Key("Where it is in the root.", read=text.file_path)]
+    directory: Annotated[bool | None, Key("Make a directory.")] = None
+    symlink: Annotated[str | None, Key("Make a symbolic link to this.")] = None
+    contents: Annotated[str | None, Key("What the file holds.")] = None
+    source: Annotated[str | None, Key("File of the machine that builds; may begin with `~/`.")] = (
+        None
+    )
+    metadata: Annotated[
+        str | None, Key("The whole configuration, in this format.", choices=("yaml", "json"))
+    ] = None
+    optional: Annotated[bool | None, Key("Leave it out when its source is not there.")] = None
+    mode: Annotated[
+        Mode | None,
+        Key("Permissions in octal: `0600`, for directories `0700`.", read=text.mode),
+    ] = None
+    uid: Annotated[
+        int | str | None,
+        Key("Owner: a number, or the name of a container.", least=0, most=_ID_LIMIT),
+    ] = None
+    gid: Annotated[
+        int | str | None,
+        Key("Group: a number, or the name of a container.", least=0, most=_ID_LIMIT),
+    ] = None
+
+    def problems(self) -> Iterator[Problem]:
+        """It has one content."""
+        forms = [
+            name
+            for name, value in (
+                ("directory", self.directory or None),
+                ("symlink", self.symlink),
+                ("contents", self.contents),
+                ("source", self.source),
+                ("metadata", self.metadata),
+            )
+            if value is not None
+        ]
+        known = "contents, source, metadata, directory or symlink"
+        if not forms:
+            yield Problem("path", "has no content", f"give it one of {known}", "LK0205")
+        if len(forms) > 1:
+            both = " and ".join(f'"{form}"' for form in forms[:2])
+            yield Problem(forms[1], f"has both {both}", f"give it one of {known}", "LK0212")
+        for key, value in (("symlink", self.symlink), ("source", self.source)):
+            if value == "":
+                yield Problem(key, f'has an empty "{key}"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Once: whose images had to be signed.  It is read and has no effect, as upstream."""
+
+    image: Annotated[Strings | None, Key("No effect.")] = None
+    org: Annotated[Strings | None, Key("No effect.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What the user wrote, of one file or of several merged."""
+
+    kernel: Annotated[Kernel | None, Key("The kernel; leave it out for a container image.")] = None
+    init: Annotated[
+        tuple[Ref, ...], Key("Images unpacked into the root, in order.", read=ref.parse)
+    ] = ()
+    volumes: Annotated[tuple[Volume, ...], Key("Storage that containers share.")] = ()
+    onboot: Annotated[tuple[Step, ...], Key("Containers that run first, one after the other.")] = ()
+    onshutdown: Annotated[
+        tuple[Step, ...], Key("Containers that run at an orderly end, one after the other.")
+    ] = ()
+    services: Annotated[tuple[Container, ...], Key("Containers that run side by side.")] = ()
+    files: Annotated[tuple[File, ...], Key("Files added to the root.")] = ()
+    trust: Annotated[Trust | None, Key("Accepted and ignored, as upstream does.")] = None
+    places: Places = field(default_factory=Places, compare=False, repr=False)
+
+    def where(self, path: tuple[str | int, ...]) -> Where | None:
+        """Where the value at ``path``, such as ``("services", 0, "image")``, was written."""
+        return self.places.where(path)

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error, suggestion
+from linuxkit.runners.image import locate
 from linuxkit.runners.options import Disk, Forward, Network, Options
 from linuxkit.runners.report import Record
 from linuxkit.runners.running import Result, Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from linuxkit.build.artifact import Artifact
 
 __all__ = [
     "Disk", "Forward", "Network", "Options", "Record", "Result", "Runner", "Running",
-    "find", "run", "start", "summaries",
+    "find", "locate", "run", "start", "summaries",
 ]  # fmt: skip
 
 DEFAULT = "qemu"
@@ -54,18 +56,23 @@ def find(name: str) -> Runner:
     return cast("Runner", importlib.import_module(f"linuxkit.runners.{name}"))
 
 
-def start(artifact: Artifact, options: Options | None = None, *, runner: str = DEFAULT) -> Running:
+def start(
+    artifact: Artifact | str | Path, options: Options | None = None, *, runner: str = DEFAULT
+) -> Running:
     """Start a machine whose console is kept; use it as a context manager, so that it ends."""
-    return find(runner).start(artifact, options or Options())
+    return find(runner).start(_located(artifact), options or Options())
 
 
-def run(artifact: Artifact, options: Options | None = None, *, runner: str = DEFAULT) -> Result:
+def run(
+    artifact: Artifact | str | Path, options: Options | None = None, *, runner: str = DEFAULT
+) -> Result:
     """Run a machine on this terminal until it ends, telling its units' states as events.
 
-    Raises the errors of the runner; a guest that is not well is a result, not an error.
+    Raises LK0801 when nothing of that name was built, and the errors of the runner; a guest that
+    is not well is a result, not an error.
     """
-    chosen = options or Options()
-    with _terminal_kept(), find(runner).start(artifact, chosen, attached=True) as machine:
+    found, chosen = _located(artifact), options or Options()
+    with _terminal_kept(), find(runner).start(found, chosen, attached=True) as machine:
         for record in machine.follow(chosen.timeout_s):
             events.emit(events.Unit(record.name, record.state, record.t_ms, record.detail))
         timed_out = not machine.ended
@@ -73,6 +80,10 @@ def run(artifact: Artifact, options: Options | None = None, *, runner: str = DEF
         for line in machine.said:
             events.note(f"QEMU: {line}", level="debug")
         return machine.result(timed_out=timed_out)
+
+
+def _located(artifact: Artifact | str | Path) -> Artifact:
+    return locate(artifact) if isinstance(artifact, (str, os.PathLike)) else artifact
 
 
 @contextlib.contextmanager

@@ -1,0 +1,200 @@
+"""The program's entry: finds the verb, imports its module alone, and turns errors into statuses.
+
+``version`` and ``--help`` need next to no imports; what a verb does stands in its own module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Protocol, cast
+
+from linuxkit.version import __version__
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import NoReturn
+
+    from linuxkit.base.errors import Error
+    from linuxkit.cli.arguments import Globals, Parser
+
+VERBS = {
+    "build": "build a system from YAML files",
+    "run": "boot a built system",
+    "new": "print a commented YAML file to start from",
+    "pkg": "stock packages: list, lock, build",
+    "formats": "list the output formats",
+    "completion": "print the completion script of a shell",
+    "version": "print the version",
+}
+
+STATUSES = (
+    (0, "done, and for `run`: the guest was well"),
+    (1, "failed"),
+    (2, "wrong usage or wrong input"),
+    (3, "the network could not be reached, or is needed and `--offline` was given"),
+    (4, "`run`: the guest was not well"),
+    (124, "`run`: not over within `--timeout`"),
+    (130, "interrupted"),
+    (143, "ended by SIGTERM"),
+)
+_FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
+
+_USAGE_CODES = ("LK0101", "LK011", "LK02", "LK0302", "LK0404", "LK0701", "LK0709", "LK081")
+_NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416")
+
+
+class Verb(Protocol):
+    """A module of this package that is named like its verb."""
+
+    def configure(self, parser: Parser, /) -> None:
+        """Add the verb's flags and arguments."""
+
+    def main(self, args: argparse.Namespace, /) -> int:
+        """Do it; the exit status."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM or SIGHUP came; leave as from an interrupt, so that everything is tidied up."""
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command line ``words``; the exit status."""
+    if list(words) in (["version"], ["--version"]):
+        print(f"linuxkit {__version__}")
+        return 0
+    if not words or words[0] in {"-h", "--help", "help"}:
+        return _help(words[1:])
+    try:
+        status = _guarded(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone.  Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _FAILED
+    return status
+
+
+def parser_for(verb: str) -> Parser:
+    """The verb's parser, with its own flags and those of every command."""
+    from linuxkit.cli import arguments
+
+    module = load(verb)
+    parser = arguments.Parser(
+        prog=f"{arguments.PROGRAM} {verb}", description=VERBS[verb]
+    )
+    module.configure(parser)
+    arguments.add_globals(parser)
+    return parser
+
+
+def load(verb: str) -> Verb:
+    """The module that does ``verb``."""
+    return cast("Verb", importlib.import_module(f"linuxkit.cli.{verb}"))
+
+
+def _guarded(words: Sequence[str]) -> int:
+    """Run with a reporter; every error ends here, as words and a status."""
+    from linuxkit.base import events
+    from linuxkit.base.errors import Error
+    from linuxkit.cli import render
+
+    reporter = render.plain() if "--json" not in words else render.json_lines()
+    try:
+        _catch_signals()
+        given, verb, rest = _split(words)
+        reporter = render.reporter(given)
+        with events.reporting(reporter):
+            args = parser_for(verb).parse(rest)
+            vars(args).update(given._asdict())
+            return load(verb).main(args)
+    except Error as error:
+        reporter.errors(error)
+        return status_of(error)
+    except KeyboardInterrupt:
+        reporter.failure("interrupted")
+        return _INTERRUPTED
+    except _Terminated:
+        reporter.failure("ended by a signal")
+        return _TERMINATED
+    except BrokenPipeError:
+        raise
+    except SystemExit as stop:  # argparse, after --help
+        return int(stop.code or 0)
+    except Exception as error:
+        if os.environ.get("LINUXKIT_DEBUG"):
+            raise
+        reporter.failure(
+            f"internal error: {type(error).__name__}: {error}",
+            hint="this is a defect of linuxkit; with LINUXKIT_DEBUG=1 it shows where",
+        )
+        return _FAILED
+    finally:
+        reporter.close()
+
+
+def _split(words: Sequence[str]) -> tuple[Globals, str, list[str]]:
+    """The global flags, the verb and what is left.  Raises LK0110 and LK0111."""
+    from linuxkit.base.errors import Error, suggestion
+    from linuxkit.cli import arguments
+
+    given, rest = arguments.take_globals(words)
+    if not rest:
+        raise Error("LK0110", "there is no command", hint="see linuxkit --help")
+    verb, *rest = rest
+    if verb in VERBS:
+        return given, verb, rest
+    if verb.startswith("-"):
+        raise Error(
+            "LK0111", f'there is no flag "{verb}" before the command', hint="see linuxkit --help"
+        )
+    hint = suggestion(verb, VERBS) or "see linuxkit --help"
+    raise Error("LK0110", f'there is no command "{verb}"', hint=hint)
+
+
+def status_of(error: Error) -> int:
+    """The exit status of a failure: what the user can mend comes first."""
+    codes = [each.code for each in error.all()]
+    if any(code.startswith(_USAGE_CODES) for code in codes):
+        return _USAGE
+    return _NETWORK if any(code.startswith(_NETWORK_CODES) for code in codes) else _FAILED
+
+
+def _catch_signals() -> None:
+    import signal
+    import threading
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGHUP, leave)
+
+
+def _help(words: Sequence[str]) -> int:
+    verb = next((word for word in words if word in VERBS), "")
+    if verb:
+        return _guarded([verb, "--help"])
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:{width}}  {text}" for name, text in VERBS.items())
+    print(
+        "usage: linuxkit COMMAND [flags] [arguments]\n\n"
+        "Build secure, lean and portable Linux systems, from containers, for running containers.\n"
+        f"\ncommands:\n{verbs}\n\n"
+        "flags of every command:\n"
+        "  --cache DIR   folder of the store (else $LINUXKIT_CACHE, else ~/.linuxkit/cache)\n"
+        "  -q, --quiet   say nothing but warnings and errors\n"
+        "  -v [N]        say more: 2 details, 3 all\n"
+        "  --json        progress as JSON lines on standard error, results on standard output\n"
+        "\nlinuxkit COMMAND --help says more. A first system: linuxkit new web > web.yml"
+    )
+    return 0

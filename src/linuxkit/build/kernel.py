@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from linuxkit.build.plan import Kernel
+    from linuxkit.oci.draft import BlobWriter
     from linuxkit.oci.store import Blob, Store
     from linuxkit.tree.entry import Content, Entry
     from linuxkit.tree.merge import Tree
@@ -114,7 +115,7 @@ def _keep(
     store.set_derived(kernel.key, role, out.digest, out.size)
 
 
-def _decompress(content: Content, store: Store, out: BinaryIO) -> None:
+def _decompress(content: Content, store: Store, out: BlobWriter) -> None:
     """Undo gzip, or take the payload out of a bzImage (Documentation/arch/x86/boot, 2.08)."""
     with store.temporary() as scratch:
         scratch.writelines(content.chunks())

@@ -1,0 +1,118 @@
+"""The public functions of :mod:`linuxkit`, which wire the layers together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linuxkit.base.errors import Error
+from linuxkit.build.artifact import Artifact
+from linuxkit.build.assemble import assemble
+from linuxkit.build.fetch import fetch
+from linuxkit.build.plan import Plan
+from linuxkit.build.resolve import resolve
+from linuxkit.build.system import System
+from linuxkit.oci.store import Store, default_root
+from linuxkit.recipes.stock import Shelf
+from linuxkit.spec import load as specs
+from linuxkit.spec.model import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from linuxkit.base.where import Where
+    from linuxkit.build.source import Source
+    from linuxkit.runners.options import Options
+    from linuxkit.runners.running import Result
+
+__all__ = [
+    "Artifact",
+    "Error",
+    "Plan",
+    "Spec",
+    "Store",
+    "System",
+    "assemble",
+    "default_sources",
+    "emit",
+    "fetch",
+    "load",
+    "open_store",
+    "resolve",
+    "run",
+]
+
+
+def open_store(root: str | Path | None = None) -> Store:
+    """The store at ``root``, else at LINUXKIT_CACHE, else at ~/.linuxkit/cache."""
+    return Store(Path(root) if root is not None else default_root())
+
+
+def default_sources(store: Store, shelf: Shelf | None = None) -> tuple[Source, ...]:
+    """Where images are looked for, in order: the store, then the stock packages."""
+    from linuxkit.sources.packages import StockPackages
+    from linuxkit.sources.store import Stored
+
+    return Stored(store), StockPackages(store, shelf)
+
+
+def load(
+    files: Sequence[str | Path],
+    *,
+    arch: str,
+    stdin: bytes | None = None,
+    shelf: Shelf | None = None,
+) -> Spec:
+    """Read, check and merge YAML files; "-" stands for ``stdin``.
+
+    ``arch`` is the OCI architecture that ``@pkg:NAME`` is meant for, ``shelf`` the stock packages
+    it may name.  Raises everything that is wrong in all files at once.
+    """
+    return specs.load(files, packages=_Packages(shelf or Shelf(), arch), stdin=stdin)
+
+
+class _Packages:
+    """What ``@pkg:`` stands for in the YAML."""
+
+    def __init__(self, shelf: Shelf, arch: str) -> None:
+        self._shelf = shelf
+        self._arch = arch
+
+    def reference(self, text: str, *, base: Path, where: Where) -> str:
+        if (base / text / "build.yml").is_file():
+            raise Error(
+                "LK0404",
+                f'"{text}" is a package folder, which cannot be built from a YAML yet',
+                where=where,
+                hint='only stock packages can be named so far: "@pkg:NAME"',
+            )
+        return self._shelf.reference(text, self._arch, where)
+
+
+def emit(
+    system: System,
+    formats: Sequence[str],
+    *,
+    directory: str | Path = ".",
+    name: str,
+    compression: str = "zstd",
+) -> tuple[Artifact, ...]:
+    """Write the system in each of ``formats`` as ``directory``/``name``….
+
+    ``compression`` of an initramfs: none, gzip, zstd, lz4 or xz, with a level as in "zstd:19".
+    Raises LK0701 for a format that does not exist, LK06xx for such a compression, LK0102.
+    """
+    from linuxkit import formats as writers
+    from linuxkit.tree import compress
+
+    options = writers.Options(compress.parse(compression))
+    return writers.emit(
+        system, formats, directory=Path(directory), name=name, options=options
+    )
+
+
+def run(artifact: Artifact | str | Path, options: Options | None = None) -> Result:
+    """Boot an artifact, or the one of that name, and wait for its end.  Raises LK08xx."""
+    from linuxkit import runners
+
+    return runners.run(artifact, options)

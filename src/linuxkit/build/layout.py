@@ -1,0 +1,261 @@
+"""The system's layout, upstream's on disk: which segments there are, where, and of what.
+
+Pure but for ``files``, whose sources are read.  How a container's configuration is made is the
+business of :mod:`linuxkit.build.runtime`, how PID 1 is told of it that of
+:mod:`linuxkit.build.boot`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base.errors import Error, raise_all
+from linuxkit.build import boot, boottable, fileset, rewrite, runtime, sbom
+from linuxkit.build.ids import id_table
+from linuxkit.build.plan import (
+    DataSegment,
+    ImageSegment,
+    Item,
+    Kernel,
+    Layers,
+    Origin,
+    Parents,
+    Plan,
+)
+from linuxkit.spec import labels, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from linuxkit.build.plan import Segment
+    from linuxkit.oci.image import Image
+    from linuxkit.oci.ref import Ref
+    from linuxkit.oci.store import Store
+    from linuxkit.spec.model import Container, Spec
+
+    Images = Mapping[Ref, Image]
+
+RUNTIME_LABEL = "org.linuxkit.runtime"
+"""Set by an image that brings an OCI runtime: the absolute path of its program."""
+
+BOOT_TABLE_LABEL = "org.linuxkit.boot-table"
+"""Set by an init image that reads the boot table: the version that it reads."""
+
+_MOUNT_POINTS = ("tmp", "merged")  # of a volume: its writable layer, and the whole
+_SECTIONS = ("onboot", "onshutdown", "services")
+
+
+class Placed(NamedTuple):
+    """A container with its place: ``bundle`` is its folder, ``root`` where its files are."""
+
+    section: str
+    number: int
+    entry: Container
+    bundle: str
+    root: str
+    shared: bool  # the files are another container's of the same image
+    configuration: runtime.Bundle
+
+    @property
+    def origin(self) -> Origin:
+        """Whose entries these are."""
+        return Origin(str(self.entry.image), f"{self.section}[{self.number}]")
+
+
+def lay_out(
+    spec: Spec,
+    images: Images,
+    *,
+    store: Store,
+    arch: str,
+    sbom_path: str,
+    decompress_kernel: bool,
+) -> Plan:
+    """The plan for ``spec`` with its ``images`` open.
+
+    Raises LK02xx for what labels, ids and sources have wrong, all at once.
+    """
+    containers = tuple(_place(spec, images))
+    volumes = tuple(_volume_segments(spec, images))
+    data = fileset.items(
+        spec, id_table(spec), store, lambda kind: metadata.render(spec, kind)
+    )
+    table = _boot_table(spec, images, containers)
+    segments: list[Segment] = [_root_segment(spec)]
+    segments += _init_segments(spec, images)
+    segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
+    segments += volumes
+    segments += _rootfs_segments(images, containers)
+    segments.append(DataSegment("files", (*data, *table, *_bill(images, arch, sbom_path))))
+    return Plan(
+        arch,
+        _kernel(spec, images, decompress=decompress_kernel),
+        tuple(s for s in segments if not isinstance(s, DataSegment) or s.items),
+        init="/init" if table else "",
+        images=tuple(sorted((str(ref), i.descriptor.digest) for ref, i in images.items())),
+    )
+
+
+def _kernel(spec: Spec, images: Images, *, decompress: bool) -> Kernel | None:
+    kernel = spec.kernel
+    if kernel is None or kernel.image is None:
+        return None
+    return Kernel(
+        Origin(str(kernel.image), "kernel"),
+        _layers(images[kernel.image]),
+        kernel.cmdline or "",
+        "kernel" if kernel.binary is None else kernel.binary,
+        "kernel.tar" if kernel.tar is None else kernel.tar,
+        kernel.ucode or "",
+        decompress,
+    )
+
+
+def _layers(image: Image) -> Layers:
+    return Layers(image.manifest.layers, image.config.diff_ids)
+
+
+def _root_segment(spec: Spec) -> DataSegment:
+    items: list[Item] = []
+    if spec.kernel and spec.kernel.image:
+        items.append(Item("boot", "dir", 0o755, Origin(str(spec.kernel.image), "kernel")))
+    if spec.init:
+        items += rewrite.base_items(Origin(str(spec.init[0]), "init[0]"))
+    return DataSegment("root", tuple(items))
+
+
+def _init_segments(spec: Spec, images: Images) -> Iterator[ImageSegment]:
+    for index, ref in enumerate(spec.init):
+        origin = Origin(str(ref), f"init[{index}]")
+        yield ImageSegment(f"init[{index}]", origin, _layers(images[ref]), "", resolv_link=True)
+
+
+def _volume_segments(spec: Spec, images: Images) -> Iterator[ImageSegment]:
+    errors: list[Error] = []
+    for index, volume in enumerate(spec.volumes):
+        if volume.image is None:
+            continue
+        if volume.format == "oci":
+            errors.append(
+                Error(
+                    "LK0710",
+                    f'volume "{volume.name}": format oci cannot be built yet',
+                    hint="use format: filesystem",
+                    where=spec.where(("volumes", index, "format")),
+                )
+            )
+            continue
+        yield ImageSegment(
+            f"volumes/{volume.name}",
+            Origin(str(volume.image), f"volume[{index}]"),
+            _layers(images[volume.image]),
+            f"containers/volumes/{volume.name}/lower",
+            resolv_link=True,
+        )
+    raise_all(errors)
+
+
+def _place(spec: Spec, images: Images) -> Iterator[Placed]:
+    """Every container where it goes; one image is unpacked once, where it is first used."""
+    ids = id_table(spec)
+    volumes = {volume.name: volume for volume in spec.volumes}
+    first: dict[Ref, str] = {}
+    errors: list[Error] = []
+    for section in _SECTIONS:
+        for index, entry in enumerate(getattr(spec, section)):
+            name = entry.name if section == "services" else f"{index:03d}-{entry.name}"
+            bundle = f"containers/{section}/{name}"
+            image = images[entry.image]
+            try:
+                settings = labels.settings(entry, image.config.labels, str(entry.image))
+                own = f"{bundle}/{'rootfs' if settings.readonly else 'lower'}"
+                root = first.setdefault(entry.image, own)
+                made = runtime.container_config(
+                    settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root
+                )
+            except Error as error:
+                for single in error.all():
+                    single.where = single.where or spec.where((section, index))
+                    errors.append(single)
+                continue
+            yield Placed(section, index, entry, bundle, root, root != own, made)
+    raise_all(errors)
+
+
+def _bundles(spec: Spec, containers: Iterable[Placed]) -> Iterator[Item]:
+    """All that lies around the images' files: folders, configurations, mount points."""
+    for index, volume in enumerate(spec.volumes):
+        folder = f"containers/volumes/{volume.name}"
+        origin = Origin(str(volume.image) if volume.image else "empty", f"volume[{index}]")
+        yield from _folders(f"{folder}/lower", origin)
+        mounted = Origin("linuxkit.volumes", origin.location)
+        for name in _MOUNT_POINTS:
+            yield Item(f"{folder}/{name}", "dir", 0o755, mounted)
+    for placed in containers:
+        origin, bundle, made = placed.origin, placed.bundle, placed.configuration
+        yield from _folders(bundle, origin)
+        if not placed.shared:
+            yield Item(placed.root, "dir", 0o755, origin)
+        yield Item(f"{bundle}/config.json", "file", 0o644, origin, made.config_json)
+        if not made.readonly:
+            yield Item(f"{bundle}/tmp", "dir", 0o755, origin)  # noqa: S108 - in the bundle
+        yield Item(f"{bundle}/rootfs", "dir", 0o755, origin)
+        yield Item(f"{bundle}/runtime.json", "file", 0o644, origin, made.runtime_json)
+
+
+def _folders(path: str, origin: Origin) -> Iterator[Item]:
+    parts = path.split("/")
+    for end in range(1, len(parts) + 1):
+        yield Item("/".join(parts[:end]), "dir", 0o755, origin)
+
+
+def _rootfs_segments(images: Images, containers: Iterable[Placed]) -> Iterator[ImageSegment]:
+    for placed in containers:
+        if not placed.shared:
+            image = _layers(images[placed.entry.image])
+            name = placed.bundle.removeprefix("containers/")
+            yield ImageSegment(name, placed.origin, image, placed.root, resolv_link=False)
+
+
+def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tuple[Item, ...]:
+    """The boot table, for an init that reads it; upstream's init scans the folders instead."""
+    init = [images[ref].config.labels for ref in spec.init]
+    if not any(label.get(BOOT_TABLE_LABEL) == boottable.VERSION for label in init):
+        return ()
+    units = [
+        boot.Unit(
+            placed.section,
+            placed.bundle.rsplit("/", 1)[1],
+            placed.bundle,
+            placed.configuration.config,
+            placed.configuration.runtime,
+            getattr(placed.entry, "on_failure", None) or "stop",
+        )
+        for placed in containers
+    ]
+    runtimes = [label[RUNTIME_LABEL] for label in init if RUNTIME_LABEL in label]
+    if units and not runtimes:
+        raise Error(
+            "LK0711",
+            "there are containers, but no init image brings an OCI runtime to start them",
+            hint='add "@pkg:crun" to init',
+            where=spec.where(("init",)),
+        )
+    volumes = [boot.Volume(v.name, bool(v.readonly)) for v in spec.volumes]
+    table = boot.compile_table(units, runtime=(runtimes or [""])[-1], volumes=volumes)
+    origin = Origin("linuxkit.boot", "boot")
+    rule = Parents(0o755, 0, 0)
+    return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
+
+
+def _bill(images: Images, arch: str, path: str) -> tuple[Item, ...]:
+    if not path:
+        return ()
+    used = [
+        sbom.Component(
+            str(ref), image.descriptor.digest, image.config.labels.get(sbom.LABEL, "")
+        )
+        for ref, image in images.items()
+    ]
+    text = sbom.document(arch, used)
+    return (Item(path, "file", 0o644, None, text, parents=Parents(0o755, 0, 0)),)

@@ -177,9 +177,12 @@ class Store:
         except Error as error:
             if not _is_refusal(error):
                 raise
-            scratch = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
-        with scratch:
+            scratch = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
             yield scratch
+        finally:
+            with contextlib.suppress(OSError):  # it would flush to a full disk what is thrown away
+                scratch.close()
 
     # Names
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import digest
@@ -18,7 +19,6 @@ from linuxkit.recipes.debian.control import stanza
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from pysequoia import Cert
 
@@ -123,6 +123,11 @@ def _alive(cert: Cert, now: datetime, *, live: bool) -> bool:
 def _first(error: Exception) -> str:
     """OpenPGP errors carry a long back-trace below their first line."""
     return printable((str(error).splitlines() or [type(error).__name__])[0])
+
+
+def shipped_keys() -> list[Path]:
+    """The certificates of the Debian archive that come with the tool."""
+    return sorted((Path(__file__).parent / "keys").glob("*.gpg"))
 
 
 def fetch(

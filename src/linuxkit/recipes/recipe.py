@@ -1,0 +1,305 @@
+"""The language of package recipes (``build.yml``): upstream's keys and our drivers, read whole.
+
+Paths of files pass the one escape check here; what packages exist is the archive's to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping  # noqa: TC003 - the decoder reads the annotations
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from linuxkit.base import digest, files, platform
+from linuxkit.base.errors import Error, printable, suggestion
+from linuxkit.spec import text, yaml
+from linuxkit.spec.decode import Key, Problem, decode
+from linuxkit.spec.node import Mapping as MapNode
+from linuxkit.spec.node import Node, Scalar, Sequence
+from linuxkit.tree import path as paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from linuxkit.base.where import Where
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,99}")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_MAX_BYTES = 1 << 20
+_MAX_ID = 2**32 - 2
+_KINDS = ("source", "contents", "guest", "concat", "symlink", "directory")
+_ARCHES = platform.names()
+ALL = "all"
+
+
+def _refuse(message: str, hint: str = "") -> Error:
+    return Error("LK0545", message, hint=hint)
+
+
+def _path(value: str) -> str:
+    return paths.clean(value.removeprefix("/"), what="`path`")
+
+
+def _package(value: str) -> str:
+    if not _PACKAGE.fullmatch(value):
+        raise _refuse(f'"{printable(value)}" is not the name of a Debian package')
+    return value
+
+
+def _pattern(value: str) -> str:
+    if value.startswith("/") or value.endswith("/") or not value:
+        raise _refuse(f'the pattern "{printable(value)}" must have no slash at either end')
+    return value
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value) or value == "root":
+        raise _refuse(f'"{printable(value)}" cannot be the name of a user of the image')
+    return value
+
+
+def _passwd(value: str) -> str:
+    if ":" in value or not value.isprintable():
+        raise _refuse(f'"{printable(value)}" cannot stand in etc/passwd')
+    return value
+
+
+def _arch(value: str) -> str:
+    if value not in platform.names():
+        hint = suggestion(value, platform.names()) or f"known: {', '.join(platform.names())}"
+        raise _refuse(f'unknown architecture "{printable(value)}"', hint)
+    return value
+
+
+_Texts = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ByArch:
+    """A list for all architectures, and further ones for some."""
+
+    all: Annotated[_Texts, Key("for every architecture")] = ()
+    amd64: Annotated[_Texts, Key("for amd64 only")] = ()
+    arm64: Annotated[_Texts, Key("for arm64 only")] = ()
+    riscv64: Annotated[_Texts, Key("for riscv64 only")] = ()
+    s390x: Annotated[_Texts, Key("for s390x only")] = ()
+
+    def get(self, arch: str) -> _Texts:
+        """What holds for the OCI architecture ``arch``, in the recipe's order."""
+        own: _Texts = getattr(self, platform.arch(arch).oci)
+        return (*self.all, *own)
+
+    def problems(self) -> Iterator[Problem]:
+        """Names that cannot be those of packages or modules."""
+        for key in (ALL, *platform.names()):
+            for name in getattr(self, key):
+                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,99}", name):
+                    yield Problem(key, f'has "{printable(name)}", which is not a name')
+
+
+@dataclass(frozen=True, slots=True)
+class Debian:
+    """The driver ``debian:``."""
+
+    packages: Annotated[ByArch, Key("the Debian packages to take files from")]
+    exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
+    keep: Annotated[_Texts | None, Key("patterns of files to keep", read=_pattern)] = None
+    drop: Annotated[_Texts, Key("patterns of files to leave out", read=_pattern)] = ()
+    usr_merge: Annotated[bool, Key("whether /bin, /lib … link to /usr", name="usr-merge")] = True
+
+
+@dataclass(frozen=True, slots=True)
+class KernelDriver:
+    """The driver ``kernel:``."""
+
+    packages: Annotated[
+        Mapping[str, str], Key("the kernel's package for each architecture", read=_package)
+    ]
+    modules: Annotated[ByArch, Key("the modules to take, with what they need")] = ByArch()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """One of ``files:``."""
+
+    path: Annotated[str, Key("where it lies in the image", read=_path)]
+    source: Annotated[str | None, Key("a file of the package folder")] = None
+    contents: Annotated[str | None, Key("its text")] = None
+    guest: Annotated[str | None, Key("a guest program, built for the target")] = None
+    concat: Annotated[str | None, Key("pattern of .deb files to join", read=_pattern)] = None
+    symlink: Annotated[str | None, Key("the target of a symbolic link")] = None
+    directory: Annotated[bool, Key("whether it is a folder")] = False
+    mode: Annotated[text.Mode | None, Key("permission bits, octal", read=text.mode)] = None
+    uid: Annotated[int, Key("the owner's number", least=0, most=_MAX_ID)] = 0
+    gid: Annotated[int, Key("the group's number", least=0, most=_MAX_ID)] = 0
+
+    def problems(self) -> Iterator[Problem]:
+        """A file is of one kind."""
+        kinds = [kind for kind in _KINDS if getattr(self, kind) not in (None, False)]
+        if len(kinds) != 1:
+            yield Problem("path", f"must have exactly one of {', '.join(_KINDS)}", code="LK0545")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One of ``users:``."""
+
+    name: Annotated[str, Key("the user's name", read=_user)]
+    uid: Annotated[int, Key("the user's number", least=1, most=_MAX_ID)]
+    gid: Annotated[int, Key("the number of the user's group", least=0, most=_MAX_ID)]
+    home: Annotated[str, Key("the home folder", read=_passwd)] = "/"
+    shell: Annotated[str, Key("the shell", read=_passwd)] = "/sbin/nologin"
+
+
+@dataclass(frozen=True, slots=True)
+class DockerImages:
+    """Images that a Dockerfile wants beside it (upstream)."""
+
+    list: Annotated[_Texts, Key("references with digests")] = ()
+    from_file: Annotated[str, Key("a file that lists them", name="from-file")] = ""
+    target: Annotated[str, Key("the archive to write")] = ""
+    target_dir: Annotated[str, Key("the folder to write them to", name="target-dir")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Depends:
+    """What a Dockerfile needs beforehand (upstream)."""
+
+    docker_images: Annotated[DockerImages, Key("images", name="docker-images")] = DockerImages()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The keys of ``build.yml``; ``config:`` is taken out before, for it holds anything."""
+
+    image: Annotated[str, Key("the name of the image")]
+    org: Annotated[str, Key("upstream: the organisation")] = "linuxkit"
+    tag: Annotated[str, Key("upstream: template of the tag")] = ""
+    dockerfile: Annotated[str, Key("upstream: the Dockerfile")] = ""
+    arches: Annotated[_Texts, Key("what it is made for", read=_arch)] = _ARCHES
+    extra_sources: Annotated[_Texts, Key("upstream: more folders", name="extra-sources")] = ()
+    gitrepo: Annotated[str, Key("upstream: where the sources are")] = ""
+    network: Annotated[bool, Key("upstream: whether building needs a network")] = False
+    disable_cache: Annotated[bool, Key("upstream: build anew", name="disable-cache")] = False
+    build_args: Annotated[_Texts, Key("upstream: arguments of the Dockerfile")] = ()
+    depends: Annotated[Depends | None, Key("upstream: images it needs")] = None
+    debian: Annotated[Debian | None, Key("make it of Debian packages")] = None
+    kernel: Annotated[KernelDriver | None, Key("make it of a Debian kernel")] = None
+    files: Annotated[tuple[OwnFile, ...], Key("the package's own files")] = ()
+    users: Annotated[tuple[User, ...], Key("users besides root")] = ()
+    entrypoint: Annotated[_Texts, Key("the program")] = ()
+    cmd: Annotated[_Texts, Key("its arguments, which a YAML's command replaces")] = ()
+    env: Annotated[_Texts, Key("NAME=VALUE")] = ()
+    workdir: Annotated[str, Key("the folder it starts in")] = ""
+    user: Annotated[str, Key("whom it runs as, UID:GID")] = ""
+    labels: Annotated[Mapping[str, str], Key("further labels of the image")] = field(
+        default_factory=dict
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """What holds between keys."""
+        if self.debian and self.kernel:
+            yield Problem("kernel", "cannot have both `debian:` and `kernel:`", code="LK0545")
+        if not (self.debian or self.kernel or self.files):
+            yield Problem(
+                "image", "has no recipe of ours", "it needs `debian:`, `kernel:` or `files:`",
+                "LK0546",
+            )  # fmt: skip
+        if not self.debian and any(file.concat for file in self.files):
+            yield Problem("files", "has a `concat`, which needs `debian:`", code="LK0545")
+        for arch in self.kernel.packages if self.kernel else ():
+            if arch not in platform.names():
+                yield Problem(
+                    "kernel", f'names the architecture "{printable(arch)}"', code="LK0545"
+                )
+
+
+class Recipe(NamedTuple):
+    """A package folder and what its ``build.yml`` says; it goes by the folder's name."""
+
+    folder: Path
+    where: Where
+    says: Document
+    config: object  # None when there is no `config:`
+
+    @property
+    def name(self) -> str:
+        """The name of the package."""
+        return self.folder.name
+
+    @property
+    def concats(self) -> tuple[str, ...]:
+        """Patterns of .deb files that own files are made of."""
+        return tuple(file.concat for file in self.says.files if file.concat)
+
+    def inputs(self, arch: str) -> str:
+        """A short digest of all that decides which .debs are needed on ``arch``."""
+        value: object = None
+        if self.says.debian is not None:
+            asked = self.says.debian
+            value = [asked.packages.get(arch), asked.exclude, asked.keep, asked.drop, self.concats]
+        if self.says.kernel is not None:
+            value = self.says.kernel.packages.get(arch)
+        return digest.hex_of(digest.of_value(value))[:16]
+
+    def main_package(self, arch: str) -> str:
+        """The package whose version the image goes by, empty when there is none."""
+        if self.says.debian is not None:
+            return next(iter(self.says.debian.packages.get(arch)), "")
+        return self.says.kernel.packages.get(arch, "") if self.says.kernel is not None else ""
+
+
+def load(folder: Path) -> Recipe:
+    """Read ``build.yml`` in ``folder``.
+
+    Raises everything that is wrong at once: LK02xx (YAML, keys, types), LK0545 (values), LK0546
+    (no driver), LK0601 (paths).
+    """
+    path = folder / "build.yml"
+    try:
+        with path.open("rb") as source:
+            data = source.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise files.os_error(error, "read", path) from error
+    if len(data) > _MAX_BYTES:
+        raise Error("LK0202", f"{path} has more than {_MAX_BYTES >> 20} MiB")
+    return parse(yaml.parse(yaml.decode_text(data, str(path)), str(path)), folder)
+
+
+def parse(document: Node, folder: Path) -> Recipe:
+    """Make a recipe of a YAML document.  Raises as :func:`load`."""
+    config = None
+    if isinstance(document, MapNode):
+        if "config" in document.items:
+            config = _plain(document.items.pop("config")[1])
+        for outer, inner in (("debian", "packages"), ("kernel", "modules")):
+            driver = document.items.get(outer, (None, None))[1]
+            if isinstance(driver, MapNode):
+                _widen(driver, inner)
+    return Recipe(folder, document.where, decode(document, Document, "the recipe"), config)
+
+
+def _widen(mapping: MapNode, name: str) -> None:
+    """Where a plain list stands, put the map that it is short for."""
+    found = mapping.items.get(name)
+    if found is not None and isinstance(found[1], Sequence):
+        key, value = found
+        wide = MapNode(value.source, value.line, value.column)
+        wide.items[ALL] = (key, value)
+        mapping.items[name] = (key, wide)
+
+
+def _plain(node: Node) -> object:
+    """The value of ``node`` as JSON has it."""
+    if isinstance(node, MapNode):
+        return {name: _plain(value) for name, (_key, value) in node.items.items()}
+    if isinstance(node, Sequence):
+        return [_plain(item) for item in node.items]
+    if not isinstance(node, Scalar):
+        raise TypeError(node.kind)
+    if node.is_null:
+        return None
+    if node.boolean is not None:
+        return node.boolean
+    return node.value if node.integer is None else node.integer

@@ -1,0 +1,171 @@
+"""Refreshes the lock: solves each recipe against signed indices and keeps what contributes files.
+
+Every .debs of a closure is fetched once here, so that builds fetch only those that are used.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base import events, platform
+from linuxkit.base.errors import Error
+from linuxkit.recipes.debian import kernel as kernels
+from linuxkit.recipes.debian import solver
+from linuxkit.recipes.debian.lock import Deb, Lock, Locked
+from linuxkit.recipes.debian.select import select
+from linuxkit.recipes.debian.unpacked import unpacked
+from linuxkit.recipes.glob import matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from linuxkit.oci.store import Store
+    from linuxkit.recipes.debian.archive import Archive
+    from linuxkit.recipes.debian.control import Index, Package
+    from linuxkit.recipes.debian.files import Files
+    from linuxkit.recipes.debian.pool import Pool
+    from linuxkit.recipes.recipe import Recipe
+
+
+class Refreshed(NamedTuple):
+    """A new lock, and what could not be brought up to date."""
+
+    lock: Lock
+    failures: tuple[Error, ...]
+
+
+class Bench(NamedTuple):
+    """What locking works with."""
+
+    archive: Archive
+    pool: Pool
+    store: Store
+
+
+def refresh(old: Lock, recipes: Sequence[Recipe], arches: Sequence[str], bench: Bench) -> Refreshed:
+    """Lock ``recipes`` for the OCI architectures ``arches`` anew; all else stays as it was.
+
+    A recipe that fails on one architecture keeps its old entry there and is among the failures.
+    """
+    packages = {name: dict(found) for name, found in old.packages.items()}
+    debs = dict(old.debs)
+    failures: list[Error] = []
+    for arch in arches:
+        wanted = [r for r in recipes if arch in r.says.arches and (r.says.debian or r.says.kernel)]
+        if not wanted:
+            continue
+        try:
+            index = bench.archive.index(platform.arch(arch).debian)
+        except Error as error:
+            failures.append(_told(f"{arch} stays as it was", error))
+            continue
+        for recipe in wanted:
+            try:
+                chosen = _one(recipe, arch, index, bench)
+            except Error as error:
+                failures += [_told(f"{recipe.name} {arch}", one) for one in error.all()]
+                continue
+            locked = Locked(recipe.inputs(arch), tuple(sorted(chosen)))
+            packages.setdefault(recipe.name, {})[arch] = locked
+            debs.update({key: _older(debs.get(key), deb) for key, deb in chosen.items()})
+    return Refreshed(Lock(_suites(old, bench.archive), packages, debs), tuple(failures))
+
+
+def _older(known: Deb | None, found: Deb) -> Deb:
+    """What is already there, if it is the same: a lock changes no more than it must."""
+    same = known is not None and known._replace(seen="") == found._replace(seen="")
+    return known if known is not None and same else found
+
+
+def _suites(old: Lock, archive: Archive) -> dict[str, Mapping[str, str]]:
+    found = dict(old.suites)
+    for name, (_base, release) in archive.suites.items():
+        found[name] = {"date": f"{release.date:%Y-%m-%dT%H:%M:%SZ}", "sha256": release.sha256}
+    return found
+
+
+def _told(what: str, error: Error) -> Error:
+    return Error(
+        error.code, f"{what}: {error.message}", hint=error.hint, where=error.where,
+        detail=error.detail,
+    )  # fmt: skip
+
+
+def _one(recipe: Recipe, arch: str, index: Index, bench: Bench) -> dict[str, Deb]:
+    """The .debs that ``recipe`` takes files of."""
+    found = {p.key: _deb(p, bench.archive) for p in _candidates(recipe, arch, index)}
+    debs = tuple(found[key] for key in sorted(found))
+    bench.pool.fetch(debs, f"candidates for {recipe.name} {arch}")
+    with (
+        events.task("lock", f"{recipe.name} {arch}", unit=""),
+        unpacked(debs, bench.pool, bench.store) as files,
+    ):
+        owners = _contributors(recipe, files, arch)
+    return {key: deb for key, deb in found.items() if f"{deb.package} {deb.version}" in owners}
+
+
+def _candidates(recipe: Recipe, arch: str, index: Index) -> Sequence[Package]:
+    debian = platform.arch(arch).debian
+    if recipe.says.kernel is not None:
+        name = recipe.main_package(arch)
+        return kernels.packages(index, name, arch) if name else ()
+    asked = recipe.says.debian
+    if asked is None:
+        return ()
+    return solver.closure(index, asked.packages.get(arch), arch=debian, exclude=asked.exclude)
+
+
+def _deb(package: Package, archive: Archive) -> Deb:
+    # Snapshots are taken some hours after a release, and files stay for weeks.
+    seen = archive.suites[package.suite].release.date + timedelta(days=1)
+    return Deb(
+        package.name, package.version, package.suite, package.pool, f"{seen:%Y%m%dT%H%M%SZ}",
+        package.size, package.sha256,
+    )  # fmt: skip
+
+
+def _contributors(recipe: Recipe, files: Files, arch: str) -> set[str]:
+    """Who owns the files that an image of ``recipe`` is made of."""
+    if recipe.says.debian is None:
+        uses: Callable[[str], bool] = kernels.contributes
+        return {owner for path, owner in files.owner.items() if uses(path)}
+    asked = recipe.says.debian
+    kept = select(files, asked.keep, asked.drop, platform.arch(arch).multiarch)
+    joined = matcher(recipe.concats)
+    paths = {*kept.paths, *(path for path in files.entries if joined(path))}
+    # A folder counts where it is kept for itself, not as the way to something in it.
+    above = {parent for path in paths for parent in _parents(path)}
+    return {files.owner[path] for path in paths - above}
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def differences(old: Lock, new: Lock) -> list[str]:
+    """What changed, a line for each recipe and architecture, for people to read."""
+    lines: list[str] = []
+    for name in sorted({*old.packages, *new.packages}):
+        for arch in platform.names():
+            before = {deb.package: deb.version for deb in old.debs_of(name, arch)}
+            after = {deb.package: deb.version for deb in new.debs_of(name, arch)}
+            changed = [
+                _change(package, before.get(package), after.get(package))
+                for package in sorted({*before, *after})
+                if before.get(package) != after.get(package)
+            ]
+            if changed:
+                lines.append(f"{name} {arch}: {', '.join(changed)}")
+            elif old.of(name, arch) != new.of(name, arch):
+                lines.append(f"{name} {arch}: recipe changed, same packages")
+    return lines
+
+
+def _change(package: str, before: str | None, after: str | None) -> str:
+    if before is None:
+        return f"+{package} {after}"
+    if after is None:
+        return f"-{package} {before}"
+    return f"{package} {before} → {after}"

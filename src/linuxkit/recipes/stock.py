@@ -1,0 +1,137 @@
+"""The shelf of stock packages: their names, their references, and their images when asked for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from linuxkit.base import files, resources
+from linuxkit.base.errors import Error, printable, suggestion
+from linuxkit.recipes import tag
+from linuxkit.recipes.debian import lock as locks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from linuxkit.base.where import Where
+    from linuxkit.oci.model import Descriptor
+    from linuxkit.oci.store import Store
+    from linuxkit.recipes.debian.lock import Deb, Lock
+    from linuxkit.recipes.debian.pool import Pool
+
+
+class Shelf:
+    """The recipes in ``folder`` and the lock that goes with them; both are read when needed."""
+
+    def __init__(self, folder: Path | None = None, lock: Path | None = None) -> None:
+        """By default the stock recipes, and the lock of ``LINUXKIT_PACKAGES_LOCK`` or theirs."""
+        self.folder = folder or resources.packages()
+        self.lock_path = lock or locks.path()
+        self._lock: Lock | None = None
+        self._tags: dict[tuple[str, str], str] = {}
+
+    @property
+    def lock(self) -> Lock:
+        """The lock.  Raises LK0530, LK0531."""
+        if self._lock is None:
+            self._lock = locks.load(self.lock_path)
+        return self._lock
+
+    def names(self) -> tuple[str, ...]:
+        """Every package, sorted."""
+        try:
+            found = [item.name for item in os.scandir(self.folder) if self._is_recipe(item.name)]
+        except OSError as error:
+            raise files.os_error(error, "read", self.folder) from error
+        return tuple(sorted(found))
+
+    def _is_recipe(self, name: str) -> bool:
+        return (self.folder / name / "build.yml").is_file()
+
+    def path(self, name: str, where: Where | None = None) -> Path:
+        """The folder of the package ``name``.  Raises LK0501."""
+        plain = name and name not in (".", "..") and "/" not in name and "\0" not in name
+        if not plain or not self._is_recipe(name):
+            known = self.names()
+            near = suggestion(name, known)
+            raise Error(
+                "LK0501", f'there is no stock package "{printable(name)}"', where=where,
+                hint=near or f"there are: {', '.join(known)}",
+            )  # fmt: skip
+        return self.folder / name
+
+    def reference(self, name: str, arch: str, where: Where | None = None) -> str:
+        """The image reference of ``name`` for the OCI architecture ``arch``; it ends in a hash of
+        all that the image is made of.  Raises LK0501, LK0530, LK0531, LK0534.
+        """  # noqa: D205
+        key = (name, arch)
+        if key not in self._tags:
+            self._tags[key] = tag.compute(self.path(name, where), self.lock, arch)
+        return tag.reference(name, self._tags[key])
+
+    def debs(self, name: str, arch: str) -> tuple[Deb, ...]:
+        """What the lock names for ``name`` on ``arch``."""
+        return self.lock.debs_of(name, arch)
+
+    def image(self, name: str, arch: str, store: Store, pool: Pool) -> Descriptor:
+        """The image of ``name`` for ``arch``, made now if the store does not have it.
+
+        Of several processes that want the same image one makes it and the others wait.
+        """
+        reference = self.reference(name, arch)
+        found = store.find(reference)
+        if found is not None and store.has(found.digest, found.size):
+            return found
+        folder = store.root / "linuxkit" / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.os_error(error, "make", folder) from error
+        with files.locked(folder / f"{name}-{arch}"):
+            found = store.find(reference)
+            if found is None or not store.has(found.digest, found.size):
+                found = self._make(name, arch, store, pool)
+                store.set_name(reference, found)
+        return found
+
+    def _make(self, name: str, arch: str, store: Store, pool: Pool) -> Descriptor:
+        from linuxkit.recipes import builder, recipe
+
+        return builder.build(recipe.load(self.path(name)), self.lock, arch, pool, store)
+
+
+def stock_reference(name: str, arch: str, *, shelf: Shelf | None = None) -> str:
+    """What ``@pkg:NAME`` stands for on the OCI architecture ``arch``.  Raises LK0501."""
+    return (shelf or Shelf()).reference(name, arch)
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The keys of ``debian:`` in the user's configuration file; empty when there is none.
+
+    Raises LK0201 and its kin for a file that cannot be read, LK0542 for a key that is unknown.
+    """
+    from linuxkit.recipes.debian.mirror import settings_path
+    from linuxkit.spec import yaml
+    from linuxkit.spec.node import Mapping as Keys
+    from linuxkit.spec.node import Scalar, find
+
+    path = settings_path(environ)
+    try:
+        text = yaml.decode_text(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise files.os_error(error, "read", path) from error
+    if not text.strip():
+        return {}
+    section = find(yaml.parse(text, str(path)), ("debian",))
+    found: dict[str, str] = {}
+    for name, (key, value) in section.items.items() if isinstance(section, Keys) else ():
+        if name not in ("mirror", "snapshot") or not isinstance(value, Scalar):
+            raise Error(
+                "LK0542", f'"{printable(name)}" is not a setting of `debian:`', where=key.where,
+                hint="`mirror` and `snapshot` take URLs",
+            )  # fmt: skip
+        found[name] = value.value
+    return found

@@ -1,0 +1,83 @@
+"""Stock packages as a source of images: made of Debian's packages when first used."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from linuxkit.base.errors import Error
+from linuxkit.recipes import tag
+from linuxkit.recipes.debian.pool import Pool
+from linuxkit.recipes.stock import Shelf, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from linuxkit.net.http import Transport
+    from linuxkit.oci.model import Descriptor, Platform
+    from linuxkit.oci.ref import Ref
+    from linuxkit.oci.store import Store
+    from linuxkit.recipes.debian.mirror import Mirrors
+
+
+def pool_of(store: Store) -> Pool:
+    """The .debs in ``store``, and the archives the user or the host has chosen for more."""
+    return Pool(store, _mirrors, _transport)
+
+
+def _mirrors() -> Mirrors:
+    from linuxkit.recipes.debian import mirror
+
+    return mirror.choose(os.environ, settings(os.environ))
+
+
+def _transport() -> Transport:
+    from linuxkit.net.http import Transport
+    from linuxkit.recipes.debian.mirror import HINT
+
+    return Transport(hint=HINT)
+
+
+class StockPackages:
+    """Answers for references like ``linuxkit.stock/NAME:HASH``."""
+
+    name = "stock packages"
+
+    def __init__(self, store: Store, shelf: Shelf | None = None, pool: Pool | None = None) -> None:
+        self._store = store
+        self._shelf = shelf or Shelf()
+        self._pool = pool or pool_of(store)
+
+    def find(self, ref: Ref, platform: Platform, /) -> Descriptor | None:
+        """The image, made if it is not in the store yet; None for other references.
+
+        Raises LK0501, LK0543 (the hash is not today's), and what making it raises.
+        """
+        package = self._package(ref, platform)
+        if package is None:
+            return None
+        return self._shelf.image(package, platform.arch, self._store, self._pool)
+
+    def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
+        """The .debs that :meth:`find` would download."""
+        package = self._package(ref, platform)
+        if package is None:
+            return None
+        if self._store.find(self._shelf.reference(package, platform.arch)) is not None:
+            return []
+        debs = self._pool.missing(self._shelf.debs(package, platform.arch))
+        return [f"{deb.package} {deb.version} ({deb.size} bytes)" for deb in debs]
+
+    def _package(self, ref: Ref, platform: Platform) -> str | None:
+        registry, _, name = ref.name.partition("/")
+        if registry != tag.REGISTRY:
+            return None
+        current = self._shelf.reference(name, platform.arch)
+        asked = f"{ref.name}:{ref.tag}" if ref.tag else ref.name
+        if ref.tag and asked != current:
+            raise Error(
+                "LK0543",
+                f"the stock package {asked} is not of this version of linuxkit and its lock",
+                hint=f'write "@pkg:{name}", or take {current}',
+            )
+        return name

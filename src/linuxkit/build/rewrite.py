@@ -29,6 +29,12 @@ ff02::2 ip6-allrouters
 RESOLV_CONF = b"\n# no resolv.conf configured\n"
 RESOLV_LINK = "/run/resolvconf/resolv.conf"
 
+_HOSTS = Entry("etc/hosts", Kind.FILE, 0o644, mtime=EPOCH, content=Bytes(HOSTS))
+_RESOLV_CONF = Entry(
+    "etc/resolv.conf", Kind.FILE, 0o644, mtime=EPOCH, content=Bytes(RESOLV_CONF)
+)
+_RESOLV_LINK = Entry("etc/resolv.conf", Kind.SYMLINK, 0o644, mtime=EPOCH, link=RESOLV_LINK)
+
 _DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
 _DIRECTORIES = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 # A link in place of one of these makes an OCI runtime write outside the root
@@ -57,21 +63,11 @@ def rewrite(tree: Tree, *, resolv_link: bool, complete: bool) -> None:
         for path in _DIRECTORIES:
             if tree.get(path) is None:
                 tree.add(Entry(path, Kind.DIR, 0o755, mtime=EPOCH))
-    for entry in _well_known(resolv_link=resolv_link):
-        present = tree.get(entry.path) is not None
-        if complete or (present and entry.path != "etc/mtab"):
+        if tree.get("etc/mtab") is None:
+            tree.add(Entry("etc/mtab", Kind.SYMLINK, 0o755, mtime=EPOCH, link="/proc/mounts"))
+    for entry in (_HOSTS, _RESOLV_LINK if resolv_link else _RESOLV_CONF):
+        if complete or tree.get(entry.path) is not None:
             tree.add(entry)
-
-
-def _well_known(*, resolv_link: bool) -> tuple[Entry, ...]:
-    hosts = Entry("etc/hosts", Kind.FILE, 0o644, mtime=EPOCH, content=Bytes(HOSTS))
-    mtab = Entry("etc/mtab", Kind.SYMLINK, 0o755, mtime=EPOCH, link="/proc/mounts")
-    if resolv_link:
-        resolv = Entry("etc/resolv.conf", Kind.SYMLINK, 0o644, mtime=EPOCH, link=RESOLV_LINK)
-    else:
-        content = Bytes(RESOLV_CONF)
-        resolv = Entry("etc/resolv.conf", Kind.FILE, 0o644, mtime=EPOCH, content=content)
-    return hosts, mtab, resolv
 
 
 def base_items(origin: Origin) -> tuple[Item, ...]:

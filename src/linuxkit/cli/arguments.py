@@ -94,9 +94,7 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, rest: Sequence[str]) -> Error:
         word = rest[0]
         if not word.startswith("-"):
-            return Error(
-                "LK0113", f'unexpected argument "{word}"', hint=f"see {self.prog} --help"
-            )
+            return Error("LK0113", f'unexpected argument "{word}"', hint=f"see {self.prog} --help")
         flag = word.partition("=")[0]
         hint = suggestion(flag, self._flags()) or f"see {self.prog} --help"
         return Error("LK0111", f'{self.prog} has no flag "{flag}"', hint=hint)

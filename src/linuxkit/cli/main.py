@@ -43,7 +43,7 @@ STATUSES = (
 )
 _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
-_USAGE_CODES = ("LK0101", "LK011", "LK02", "LK0302", "LK0404", "LK0701", "LK0709", "LK081")
+_USAGE_CODES = ("LK0101", "LK011", "LK02", "LK0302", "LK0404", "LK0701", "LK0709", "LK0801", "LK081")
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416")
 
 
@@ -88,9 +88,7 @@ def parser_for(verb: str) -> Parser:
     from linuxkit.cli import arguments
 
     module = load(verb)
-    parser = arguments.Parser(
-        prog=f"{arguments.PROGRAM} {verb}", description=VERBS[verb]
-    )
+    parser = arguments.Parser(prog=f"{arguments.PROGRAM} {verb}", description=VERBS[verb])
     module.configure(parser)
     arguments.add_globals(parser)
     return parser

@@ -16,7 +16,8 @@ from linuxkit.base.errors import Error, suggestion
 from linuxkit.runners.image import locate
 from linuxkit.runners.options import Disk, Forward, Network, Options
 from linuxkit.runners.report import Record
-from linuxkit.runners.running import Result, Running
+from linuxkit.runners.result import Result
+from linuxkit.runners.running import Running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from linuxkit.base import proc
 from linuxkit.base.errors import Error, printable
 from linuxkit.runners.report import Guest, Lines, Record, ended_badly, parse
+from linuxkit.runners.result import Result, judge
 
 if TYPE_CHECKING:
     import socket
@@ -31,22 +32,6 @@ _QMP_LINE = 1 << 20
 _DRAIN_S = 1.0
 _GRACE_S = 3.0
 _TAIL_LINES = 15
-_TIMED_OUT, _NOT_WELL = 124, 4
-
-
-class Result(NamedTuple):
-    """How a machine ended."""
-
-    status: int  # 0: well; 4: the guest was not well; 124: time-out; else the emulator's own
-    reason: str  # as QEMU names it: "guest-shutdown", "guest-panic", "host-qmp-quit" ... or ""
-    reported: bool  # the guest said anything at all
-    ready: bool
-    power: str  # what the guest announced: "poweroff", "reboot", "halt" or ""
-    failed: tuple[str, ...]  # units that ended badly
-    records: tuple[Record, ...]
-    dropped: int  # lines that were no records
-    elapsed_s: float
-    timed_out: bool
 
 
 class Wires(NamedTuple):
@@ -364,16 +349,6 @@ class Running:
                 detail=detail,
             )
         return Error("LK0802", f"QEMU {proc.status(code)}", detail=detail)
-
-
-def judge(guest: Guest, reason: str, code: int, *, timed_out: bool) -> int:
-    """The exit status that tells whether the machine was well."""
-    if timed_out:
-        return _TIMED_OUT
-    if not guest.records:  # an init that does not report
-        return _NOT_WELL if reason == "guest-panic" else code
-    orderly = bool(guest.power) or reason.startswith("host-")
-    return 0 if guest.well and orderly else _NOT_WELL
 
 
 def _read(handle: int) -> bytes:

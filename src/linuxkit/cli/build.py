@@ -1,0 +1,235 @@
+"""``linuxkit build``: YAML in, files out; decides what is wished and lets the library do it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import linuxkit
+from linuxkit import formats
+from linuxkit.base import events, files, platform
+from linuxkit.base.errors import Error
+from linuxkit.cli import render
+from linuxkit.tree import compress
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from linuxkit.build.system import Size, System
+    from linuxkit.cli.arguments import Parser
+    from linuxkit.tree.compress import Compression
+
+_REPORT = "report"
+_STDIN_NAME = "moby"  # upstream's name for a system that came through a pipe
+
+
+class Wish(NamedTuple):
+    """What the flags ask for, checked."""
+
+    formats: tuple[str, ...]
+    name: str
+    directory: Path
+    stream: str  # "": files; "-": standard output; else the one file to write
+    arch: str
+    compression: Compression
+    report: bool  # print the sizes
+
+
+def configure(parser: Parser) -> None:
+    """Upstream's flags, and our own."""
+    parser.description = (
+        "Build a system from YAML files, which are merged in their order; - is standard input.\n"
+        "Writes NAME-kernel, NAME-initrd.img and NAME-cmdline unless told otherwise."
+    )
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="YAML file, or - for standard input")
+    add("--name", default="", help="name of the output (else the last file's, without extension)")
+    add("--dir", default="", metavar="DIR", help="folder of the output (else the current one)")
+    add(
+        "-o",
+        "--o",
+        default="",
+        metavar="FILE",
+        help="write the one format, tar or docker, to FILE; - is standard output",
+    )
+    add(
+        "-f",
+        "--format",
+        action="append",
+        default=[],
+        metavar="LIST",
+        help=f"output formats, separated by commas or repeated (else {formats.DEFAULT})",
+    )
+    add("--arch", default="", help="architecture of the system (else this machine's)")
+    add(
+        "--compress",
+        default="zstd",
+        metavar="NAME[:LEVEL]",
+        help="compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none",
+    )
+    parser.add_optional(
+        "--size",
+        pattern=r"\d+([MG]B?)?",
+        const=_REPORT,
+        metavar="SIZE",
+        help="print the size of every part; with a value: the size of disk images",
+    )
+    add("--offline", action="store_true", help="fetch nothing; say what is missing")
+    add("--dry-run", action="store_true", help="print the merged YAML and stop")
+    add("--no-sbom", action="store_true", help="leave the bill of materials out of the system")
+    add("--sbom-output", default="sbom.spdx.json", metavar="PATH", help="its path in the system")
+    add("--decompress-kernel", action="store_true", help="unpack a compressed kernel")
+    add("--pull", action="store_true", help="look for newer images (upstream's flag)")
+    add("--docker", action="store_true", help="look for images in a Docker engine first")
+    add("--disable-content-trust", action="store_true", help="upstream's flag; no effect")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Build."""
+    began = time.monotonic()
+    wish = decide(args)
+    _warn(args, wish)
+    stdin = sys.stdin.buffer.read() if "-" in args.files else None
+    spec = linuxkit.load(args.files, arch=wish.arch, stdin=stdin)
+    if args.dry_run:
+        from linuxkit.spec import metadata
+
+        sys.stdout.buffer.write(metadata.render(spec, "json" if args.json else "yaml"))
+        return 0
+    store = linuxkit.open_store(args.cache or None)
+    plan = linuxkit.resolve(
+        spec,
+        store=store,
+        sources=linuxkit.default_sources(store),
+        arch=wish.arch,
+        offline=args.offline,
+        sbom="" if args.no_sbom else args.sbom_output,
+        decompress_kernel=args.decompress_kernel,
+    )
+    linuxkit.fetch(plan, store=store)
+    system = linuxkit.assemble(plan, store=store)
+    if wish.stream:
+        _stream(system, wish)
+        return 0
+    artifacts = linuxkit.emit(
+        system,
+        wish.formats,
+        directory=wish.directory,
+        name=wish.name,
+        compression=str(wish.compression),
+    )
+    sizes = system.sizes(wish.compression) if wish.report else ()
+    took_s = time.monotonic() - began
+    if args.json:
+        print(_result_json(artifacts, sizes, took_s))
+    elif not args.quiet:
+        print(_summary(artifacts, took_s))
+    if sizes and not args.json:
+        print("\n" + size_table(sizes))
+    return 0
+
+
+def decide(args: argparse.Namespace) -> Wish:
+    """Read the flags.  Raises LK0101, LK0114, LK0115, LK0613, LK0701 and LK0709."""
+    names = [name for words in args.format for name in words.split(",") if name]
+    if args.o:
+        names = names or ["tar"]
+        given = [flag for flag in ("name", "dir") if getattr(args, flag)]
+        if given or len(names) > 1:
+            other = f"--{given[0]}" if given else "several formats"
+            raise Error(
+                "LK0114", f"--o and {other} exclude each other", hint="--o writes one single file"
+            )
+        formats.find_streamable(names[0])
+    for name in names:
+        formats.find(name)
+    if args.docker:
+        raise Error(
+            "LK0115",
+            "images of a Docker engine cannot be used yet",
+            hint='leave --docker out; stock packages are named "@pkg:NAME"',
+        )
+    last = args.files[-1]
+    return Wish(
+        tuple(dict.fromkeys(names)) or (formats.DEFAULT,),
+        args.name or (_STDIN_NAME if last == "-" else Path(last).stem),
+        Path(args.dir or "."),
+        args.o,
+        platform.arch(args.arch).oci if args.arch else platform.host().oci,
+        compress.parse(args.compress),
+        args.size == _REPORT,
+    )
+
+
+def _warn(args: argparse.Namespace, wish: Wish) -> None:
+    """Say which of upstream's flags change nothing."""
+    idle = {
+        "--pull": args.pull,
+        "--disable-content-trust": args.disable_content_trust,
+        f"--size {args.size}": args.size and not wish.report,
+    }
+    why = {
+        "--pull": "stock packages are pinned by their lock",
+        "--disable-content-trust": "there is no content trust; pin images by digest",
+    }
+    for flag, given in idle.items():
+        if given:
+            reason = why.get(flag, "no disk image is built")
+            events.note(f"{flag} has no effect: {reason}", level="warning", code="LK0116")
+
+
+def _stream(system: System, wish: Wish) -> None:
+    writer = formats.find_streamable(wish.formats[0])
+    if wish.stream == "-":
+        writer.write(system, sys.stdout.buffer)
+        return
+    with files.replacing(Path(wish.stream), sync=False) as out:
+        writer.write(system, out)
+
+
+def _summary(artifacts: Sequence[linuxkit.Artifact], took_s: float) -> str:
+    rows = [
+        (str(each.directory / file.name), render.size(file.size))
+        for each in artifacts
+        for file in each.files
+    ]
+    bootable = [each for each in artifacts if each.boot and each.boot.firmware == "direct"]
+    name = bootable[0].directory / bootable[0].name if bootable else ""
+    hint = f"; boot it with: linuxkit run {name}" if name else ""
+    return table(rows) + f"\nbuilt in {took_s:.1f} s{hint}"
+
+
+def size_table(sizes: Sequence[Size]) -> str:
+    """The parts of a system, what each adds, and their sum."""
+    rows = [(s.part, render.size(s.tree), render.size(s.packed)) for s in sizes]
+    total = (sum(s.tree for s in sizes), sum(s.packed for s in sizes))
+    rows.append(("total", render.size(total[0]), render.size(total[1])))
+    return table([("part", "unpacked", "packed"), *rows])
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns: the first to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _result_json(
+    artifacts: Sequence[linuxkit.Artifact], sizes: Sequence[Size], took_s: float
+) -> str:
+    value: dict[str, object] = {
+        "artifacts": [{**each.to_json(), "directory": str(each.directory)} for each in artifacts],
+        "seconds": round(took_s, 3),
+    }
+    if sizes:
+        value["sizes"] = [{"part": s.part, "unpacked": s.tree, "packed": s.packed} for s in sizes]
+    return json.dumps(value)

@@ -1,0 +1,108 @@
+"""The reference page of the command line, read off the parsers; a test keeps the file equal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from linuxkit.cli import main as program
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from linuxkit.cli.arguments import Parser
+
+_GLOBALS = {"--cache", "--quiet", "--verbose", "--json", "--help"}
+
+
+def markdown() -> str:
+    """The whole page."""
+    lines = [
+        "# Command line",
+        "",
+        "Made from the parsers by `python -m linuxkit.cli.reference > docs/reference/cli.md`.",
+        "",
+        "## Flags of every command",
+        "",
+        "They may stand before or after the command.",
+        "",
+        *_table(a for a in program.parser_for("version").actions() if _is_global(a)),
+        "",
+        "## Exit statuses",
+        "",
+        "| Status | Means |",
+        "|---|---|",
+        *(f"| {status} | {text} |" for status, text in program.STATUSES),
+        "",
+        "## Environment",
+        "",
+        "| Variable | Means |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in _ENVIRONMENT),
+    ]
+    for verb in program.VERBS:
+        lines += ["", *_section(program.parser_for(verb), 2)]
+    return "\n".join(lines) + "\n"
+
+
+_ENVIRONMENT = (
+    ("LINUXKIT_CACHE", "folder of the store, when `--cache` is not given"),
+    ("LINUXKIT_DEBIAN_MIRROR", "where Debian packages come from; else the host's apt sources"),
+    ("LINUXKIT_QEMU_ACCEL", "acceleration of `run`, when `--accel` is not given"),
+    ("LINUXKIT_DEBUG", "when set, a defect shows where in the program it is"),
+    ("NO_COLOR", "when set, nothing is coloured"),
+)
+
+
+def _section(parser: Parser, level: int) -> Iterator[str]:
+    yield f"{'#' * level} {parser.prog}"
+    yield ""
+    yield "```"
+    yield _usage(parser)
+    yield "```"
+    yield ""
+    yield from (parser.description or "").replace("\n", "  \n").splitlines()
+    own = [a for a in parser.actions() if not _is_global(a) and not hasattr(a, "add_parser")]
+    if own:
+        yield ""
+        yield from _table(own)
+    for child in parser.commands().values():
+        yield ""
+        yield from _section(child, level + 1)
+
+
+def _usage(parser: Parser) -> str:
+    words = [parser.prog]
+    own = [a for a in parser.actions() if not _is_global(a)]
+    if any(action.option_strings for action in own):
+        words.append("[flags]")
+    for action in own:
+        if not action.option_strings:
+            name = _metavar(action)
+            words.append({"+": f"{name}...", "*": f"[{name}...]", "?": f"[{name}]"}.get(
+                str(action.nargs), name
+            ))  # fmt: skip
+    return " ".join(words)
+
+
+def _table(actions: Iterator[argparse.Action] | list[argparse.Action]) -> Iterator[str]:
+    yield "| Flag or argument | Means |"
+    yield "|---|---|"
+    for action in actions:
+        names = ", ".join(f"`{name}`" for name in action.option_strings) or f"`{_metavar(action)}`"
+        if action.option_strings and action.nargs != 0:
+            names += f" `{_metavar(action)}`"
+        text = (action.help or "").replace("|", "\\|")
+        yield f"| {names.replace('|', chr(92) + '|')} | {text} |"
+
+
+def _metavar(action: argparse.Action) -> str:
+    return action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+
+
+def _is_global(action: argparse.Action) -> bool:
+    return bool(_GLOBALS.intersection(action.option_strings))
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,0 +1,158 @@
+"""``linuxkit run``: boots a built system on this terminal and says whether it was well."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linuxkit import runners
+from linuxkit.base import events, files, platform
+from linuxkit.base.errors import Error, printable
+from linuxkit.cli import build
+from linuxkit.runners import options
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from linuxkit.cli.arguments import Parser
+
+
+def configure(parser: Parser) -> None:
+    """Upstream's flags of `run` and `run qemu`, and our own."""
+    parser.description = (
+        "Boot what `linuxkit build` wrote, on this terminal.  Ctrl-A x leaves, Ctrl-A h helps.\n"
+        "Status 0: the guest was well and ended in order; 4: it was not; 124: --timeout."
+    )
+    add = parser.add_argument
+    add(
+        "words",
+        nargs="+",
+        metavar="NAME",
+        help="the system's name, with its folder, or its JSON file; may follow the runner: qemu",
+    )
+    add("--cpus", type=int, default=1, metavar="N", help="processors (1)")
+    add("--mem", type=int, default=1024, metavar="MIB", help="memory in MiB (1024)")
+    add(
+        "--disk",
+        action="append",
+        default=[],
+        type=options.parse_disk,
+        metavar="[file=]PATH[,size=N[M|G]][,format=F]",
+        help="a disk, made when it is missing and has a size; repeat for more",
+    )
+    add(
+        "--publish",
+        action="append",
+        default=[],
+        type=options.parse_forward,
+        metavar="[ADDR:]HOST:GUEST[/tcp|udp]",
+        help="lead a port of this machine (127.0.0.1 unless ADDR says more) to one of the guest",
+    )
+    add(
+        "--networking",
+        default=options.Network(),
+        type=options.parse_network,
+        metavar="KIND",
+        help="user (the usual one), none, bridge,NAME or tap,NAME",
+    )
+    add("--arch", default="", help="architecture, of files that do not say it themselves")
+    add("--accel", default="", metavar="NAME", help="kvm or tcg (else found by a trial)")
+    add("--qemu", default="", metavar="PATH", help="the QEMU program to use")
+    add("--device", action="append", default=[], metavar="TEXT", help="a device, in QEMU's words")
+    add("--state", default="", metavar="DIR", help="folder of disks made here (else NAME-state)")
+    add("--no-reboot", action="store_true", help="end when the guest reboots")
+    add("--timeout", type=_seconds, metavar="SECONDS", help="end the machine after this time")
+    add("--report", default="", metavar="FILE", help="write what the guest reported, as JSON")
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1e9:  # noqa: PLR2004 - also refuses "nan"
+        raise Error("LK0113", f'--timeout: "{printable(text)}" is not a number of seconds')
+    return number
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run it; the status is the guest's judgement."""
+    runner, name = _target(args.words)
+    artifact = runners.locate(name, platform.arch(args.arch).oci if args.arch else "")
+    machine = runners.Options(
+        cpus=args.cpus,
+        memory_mib=args.mem,
+        disks=tuple(args.disk),
+        forwards=tuple(args.publish),
+        network=args.networking,
+        accel=args.accel,
+        program=args.qemu,
+        devices=tuple(args.device),
+        state=Path(args.state) if args.state else None,
+        cache=Path(args.cache) if args.cache else None,
+        reboot=not args.no_reboot,
+        timeout_s=args.timeout,
+    )
+    for forward in machine.forwards:
+        events.note(
+            f"{forward.address}:{forward.host}/{forward.protocol} leads to the guest's port "
+            f"{forward.guest}"
+        )
+    result = runners.run(artifact, machine, runner=runner)
+    if args.report:
+        files.write(Path(args.report), _report(result), sync=False)
+    _tell(result, args)
+    return result.status
+
+
+def _target(words: Sequence[str]) -> tuple[str, str]:
+    """``NAME``, or the runner and NAME, which is how upstream chooses one."""
+    if len(words) == 1:
+        return runners.DEFAULT, words[0]
+    if len(words) > 2:  # noqa: PLR2004 - runner and name
+        raise Error("LK0113", f'unexpected argument "{words[2]}"', hint="run takes one system")
+    runners.find(words[0])
+    return words[0], words[1]
+
+
+def _tell(result: runners.Result, args: argparse.Namespace) -> None:
+    if args.json:
+        print(_report(result).decode().rstrip())
+        return
+    if args.verbose > 1 and result.records:
+        rows = [
+            (f"{r.name} {r.state}".strip(), f"{r.t_ms / 1000:.3f} s", f"{r.host_ms / 1000:.3f} s")
+            for r in result.records
+        ]
+        sys.stderr.write(build.table([("boot", "guest", "host"), *rows]) + "\n")
+    for line in _verdict(result):
+        events.note(line, level="warning" if result.status else "info")
+
+
+def _verdict(result: runners.Result) -> list[str]:
+    if result.timed_out:
+        return [f"the machine was ended after {result.elapsed_s:.0f} s"]
+    if not result.reported:
+        return [f"the guest reported nothing; {result.reason or 'QEMU ended'}"]
+    if result.status == 0:
+        ready = next((r for r in result.records if r.state == "ready"), None)
+        after = f", ready after {ready.t_ms / 1000:.2f} s" if ready else ""
+        return [f"the guest was well{after}"]
+    why = [f"{name} failed" for name in result.failed]
+    if not result.ready:
+        why.append("the guest never became ready")
+    if not result.power and not result.reason.startswith("host-"):
+        why.append(f"it ended without saying so ({result.reason or 'unknown reason'})")
+    return why or ["the guest was not well"]
+
+
+def _report(result: runners.Result) -> bytes:
+    value = {
+        **result._asdict(),
+        "elapsed_s": round(result.elapsed_s, 3),
+        "records": [record._asdict() for record in result.records],
+    }
+    return (json.dumps(value, indent=2) + "\n").encode()

@@ -93,25 +93,30 @@ def path_text(path: Path) -> str:
 @functools.cache
 def fields(cls: type) -> dict[str, Field]:
     """The keys of ``cls`` by name, required ones first; fields without a :class:`Key` are none."""
-    found: list[Field] = []
-    hints = typing.get_type_hints(cls, include_extras=True)
-    required = _required(cls)
-    for attribute, hint in hints.items():
+    found = {f.attribute: f for base in reversed(cls.__mro__) for f in _own_fields(base)}
+    ordered = sorted(found.values(), key=lambda field: not field.required)
+    return {field.name: field for field in ordered}
+
+
+@functools.cache
+def _own_fields(cls: type) -> tuple[Field, ...]:
+    import dataclasses  # here, because only who decodes pays for it
+    import inspect
+
+    if not dataclasses.is_dataclass(cls):
+        return ()
+    optional = {
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+    }
+    found = []
+    for attribute, hint in inspect.get_annotations(cls, eval_str=True).items():
         key = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Key)), None)
         if key is not None:
             name = key.name or _camel(attribute)
-            found.append(Field(attribute, name, hint.__origin__, key, attribute in required))
-    return {field.name: field for field in sorted(found, key=lambda field: not field.required)}
-
-
-def _required(cls: type) -> frozenset[str]:
-    import dataclasses  # here, because only who decodes pays for it
-
-    return frozenset(
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
+            found.append(Field(attribute, name, hint.__origin__, key, attribute not in optional))
+    return tuple(found)
 
 
 def _camel(attribute: str) -> str:

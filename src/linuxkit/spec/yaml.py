@@ -7,7 +7,7 @@ and unbounded aliases do not get past this module.  It knows nothing of the lang
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from linuxkit.base.errors import Error, printable, raise_all
 from linuxkit.base.events import note
@@ -16,9 +16,20 @@ from linuxkit.spec.node import Mapping, Node, Scalar, Sequence, Source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import yaml
-
     from linuxkit.base.where import Where
+    from linuxkit.spec.syntax import Mark
+
+    class _Event(Protocol):
+        """The fields of PyYAML's events that are read here; each kind of event has some of them."""
+
+        start_mark: Mark
+        end_mark: Mark
+        anchor: str | None
+        tag: str | None
+        implicit: tuple[bool, bool]
+        style: str | None
+        value: str
+
 
 TEXT_LIMIT = 4 << 20  # characters
 DEPTH_LIMIT = 64
@@ -26,10 +37,9 @@ ALIAS_LIMIT = 100
 NODE_LIMIT = 100_000  # values, where an alias counts as often as what it stands for
 _FAULT_LIMIT = 50
 
-# What may stand in a YAML stream (YAML 1.2, production 1); PyYAML names no place for the rest.
-_NOT_ALLOWED = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
+# What may not stand in a YAML stream (YAML 1.2, production 1); PyYAML names no place for it.
+_BAD_ASCII = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_BAD = f"{_BAD_ASCII[:-1]}\x80-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
 
 
 def parse(text: str, file: str) -> Node:
@@ -67,7 +77,7 @@ def decode_text(data: bytes, file: str) -> str:
 
 
 def _check_characters(source: Source) -> None:
-    found = _NOT_ALLOWED.search(source.text)
+    found = re.search(_BAD_ASCII if source.text.isascii() else _BAD, source.text)
     if found:
         before = source.text[: found.start()]
         line = len(re.findall("\r\n|[\n\r\x85\u2028\u2029]", before)) + 1
@@ -92,26 +102,9 @@ def _events(source: Source) -> Iterator[_Event]:
         events: Any = yaml.parse(source.text, Loader=loader)
         yield from events
     except yaml.YAMLError as error:
-        raise _syntax_error(source, error) from None
+        from linuxkit.spec import syntax
 
-
-class _Mark(Protocol):
-    """A position of the scanner, counting from 0."""
-
-    line: int
-    column: int
-
-
-class _Event(Protocol):
-    """The fields of PyYAML's events that are read here; each kind of event has some of them."""
-
-    start_mark: _Mark
-    end_mark: _Mark
-    anchor: str | None
-    tag: str | None
-    implicit: tuple[bool, bool]
-    style: str | None
-    value: str
+        raise syntax.explain(source, error) from None
 
 
 class _Open:
@@ -127,11 +120,6 @@ class _Open:
         self.merges: list[Node] = []
 
 
-class _Anchored(NamedTuple):
-    node: Node
-    size: int
-
-
 class _Composer:
     """Builds the tree from events, without recursion and within limits."""
 
@@ -139,7 +127,7 @@ class _Composer:
         self._source = source
         self._root: Node | None = None
         self._stack: list[_Open] = []
-        self._anchors: dict[str, _Anchored] = {}
+        self._anchors: dict[str, tuple[Node, int]] = {}
         self._faults: list[Error] = []
         self._documents = 0
         self._aliases = 0
@@ -224,7 +212,7 @@ class _Composer:
                 where=where,
                 hint='a text that begins with "*" must be in quotes',
             )
-        self._add(known.node, None, known.size)
+        self._add(known[0], None, known[1])
 
     def _add(self, node: Node, anchor: str | None, size: int, *, counted: bool = False) -> None:
         """Put a finished value where it belongs; ``size`` is the number of values in it."""
@@ -232,7 +220,7 @@ class _Composer:
         if self._count > NODE_LIMIT:
             raise Error("LK0202", f"more than {NODE_LIMIT} values", where=node.where)
         if anchor is not None:
-            self._anchors[anchor] = _Anchored(node, size)
+            self._anchors[anchor] = (node, size)
         if not self._stack:
             if self._root is None:
                 self._root = node
@@ -292,85 +280,13 @@ class _Composer:
         if len(self._faults) == _FAULT_LIMIT:
             raise_all(self._faults)
 
-    def _mark(self, start: _Mark, end: _Mark | None = None) -> Where:
+    def _mark(self, start: Mark, end: Mark | None = None) -> Where:
         last = end.column + 1 if end and end.line == start.line else 0
         return self._source.where(start.line + 1, start.column + 1, last)
 
 
 def _ignore(_event: object) -> None:
     return
-
-
-class _Plain(NamedTuple):
-    """Our words for a complaint of the scanner; ``at_start``: point at where it all began."""
-
-    message: str
-    hint: str = ""
-    at_start: bool = False
-
-
-_INDENT = "keys that belong together start in the same column; use spaces"
-_PLAIN_WORDS = (
-    ("mapping values are not allowed", _Plain(
-        'a ":" cannot stand here',
-        'mend the indentation, or put the text in quotes if the ":" is part of it')),
-    ("block sequence entries are not allowed", _Plain(
-        'a list item "- " cannot stand here', "begin it on a line of its own")),
-    ("did not find expected key", _Plain("this does not fit what stands before it", _INDENT)),
-    ("did not find expected '-' indicator", _Plain(
-        'a list item, beginning with "- ", is expected here', _INDENT)),
-    ("could not find expected ':'", _Plain(
-        'this line has no ":" after its key', 'write "key: value"', at_start=True)),
-    ("did not find expected ',' or ']'", _Plain(
-        'this list has no "]" or lacks a ","', "", at_start=True)),
-    ("did not find expected ',' or '}'", _Plain(
-        'this map has no "}" or lacks a ","', "", at_start=True)),
-    ("did not find expected node content", _Plain("a value is missing here")),
-    ("found unknown escape character", _Plain(
-        "unknown escape in double quotes", r'write "\\" for a backslash, or use single quotes')),
-    ("escape code", _Plain("this escape stands for no character")),
-    ("hexdecimal number", _Plain("this escape lacks hexadecimal digits")),
-    ("expected comment or line break", _Plain(
-        "a line break is expected here", 'a text that begins with "|" or ">" must be in quotes')),
-    ("did not find expected <document start>", _Plain(
-        "nothing can follow the end of the document")),
-    ("found undefined tag handle", _Plain(
-        'a value cannot begin with "!"', "put the text in quotes")),
-)  # fmt: skip
-
-
-def _syntax_error(source: Source, error: yaml.YAMLError) -> Error:
-    problem = str(getattr(error, "problem", None) or error)
-    context = str(getattr(error, "context", None) or "")
-    mark: _Mark | None = getattr(error, "problem_mark", None)
-    if mark is None:
-        return Error("LK0201", f"this is not YAML: {printable(problem)}", where=source.where(1, 1))
-    line = source.line(mark.line + 1)
-    plain = _in_plain_words(problem, context, line, mark.column)
-    if plain is None:
-        plain = _Plain(f"this is not YAML: {printable(problem)}")
-    start: _Mark | None = getattr(error, "context_mark", None)
-    place = start if plain.at_start and start else mark
-    where = source.where(place.line + 1, place.column + 1)
-    if not where.text.strip():  # the end of the text
-        where = source.last()
-    return Error("LK0201", plain.message, hint=plain.hint, where=where)
-
-
-def _in_plain_words(problem: str, context: str, line: str, column: int) -> _Plain | None:
-    here = line[column : column + 1]
-    if "cannot start any token" in problem or "tab character" in problem:
-        if here == "\t":
-            return _Plain("a tab cannot be used to indent", "use spaces")
-        return _Plain(f'a value cannot begin with "{here}"', "put the text in quotes")
-    if "end of stream" in problem and "quoted" in context:
-        return _Plain("this quote is never closed", "", at_start=True)
-    if "expected key" in problem and line[:column].rstrip()[-1:] in {'"', "'"}:
-        return _Plain(
-            "nothing can follow the closing quote",
-            r"""put the whole value in one pair of quotes; inside, write '' or \" for a quote""",
-        )
-    return next((plain for text, plain in _PLAIN_WORDS if text in problem), None)
 
 
 def dump(value: object) -> str:

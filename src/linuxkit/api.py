@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from linuxkit.base.where import Where
     from linuxkit.build.source import Source
     from linuxkit.runners.options import Options
-    from linuxkit.runners.running import Result
+    from linuxkit.runners.result import Result
 
 __all__ = [
     "Artifact",

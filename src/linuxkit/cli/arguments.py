@@ -42,7 +42,10 @@ class Parser(argparse.ArgumentParser):
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse everything.  Raises LK0111, LK0112 and LK0113."""
         spaced = self._spaced(words)
-        known, rest = self.parse_known_args(spaced)
+        # People write `run qemu --mem 512 web`; argparse calls arguments around flags intermixed,
+        # and cannot have that together with commands below this one.
+        parse = self.parse_known_args if self.commands() else self.parse_known_intermixed_args
+        known, rest = parse(spaced)
         if rest:
             raise self._unknown(rest)
         return known

@@ -130,13 +130,13 @@ def _refresh(
     keyring: Sequence[Path],
 ) -> Refreshed:
     from linuxkit.net.http import Transport
-    from linuxkit.recipes import relock
+    from linuxkit.recipes import relock, settings
     from linuxkit.recipes.debian import archive, mirror
     from linuxkit.sources.packages import pool_of
 
     if not recipes:
         return relock.Refreshed(old, ())
-    mirrors = mirror.choose(os.environ, stock.settings(os.environ))
+    mirrors = mirror.choose(os.environ, settings.load(os.environ))
     found = archive.reach(
         mirrors, _keyring(keyring), Transport(hint=mirror.HINT), datetime.now(UTC)
     )

@@ -61,7 +61,7 @@ def _section(parser: Parser, level: int) -> Iterator[str]:
     yield _usage(parser)
     yield "```"
     yield ""
-    yield from (parser.description or "").replace("\n", "  \n").splitlines()
+    yield from _description(parser.description or "")
     own = [a for a in parser.actions() if not _is_global(a) and not hasattr(a, "add_parser")]
     if own:
         yield ""
@@ -69,6 +69,14 @@ def _section(parser: Parser, level: int) -> Iterator[str]:
     for child in parser.commands().values():
         yield ""
         yield from _section(child, level + 1)
+
+
+def _description(text: str) -> Iterator[str]:
+    """Paragraphs as they are; what help text lays out in columns stays so."""
+    for number, paragraph in enumerate(text.split("\n\n")):
+        fence = ["```"] if "\n  " in paragraph else []
+        yield from [""] if number else []
+        yield from [*fence, *paragraph.splitlines(), *fence]
 
 
 def _usage(parser: Parser) -> str:

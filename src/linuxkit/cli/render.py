@@ -74,8 +74,10 @@ class Lines:
         self._stream = stream or sys.stderr
         self._lock = threading.RLock()
         self._tasks: dict[int, tuple[events.Started, float]] = {}
-        self._colour = self._stream.isatty() and not os.environ.get("NO_COLOR")
-        self.newline = "\n"  # "\r\n" while a guest has the terminal in raw mode
+        terminal = self._stream.isatty()
+        self._colour = terminal and not os.environ.get("NO_COLOR")
+        # A guest may have put the terminal into raw mode; otherwise the return does no harm.
+        self._newline = "\r\n" if terminal else "\n"
 
     def __call__(self, event: Event) -> None:
         """Show ``event`` as far as the verbosity goes."""
@@ -160,7 +162,7 @@ class Lines:
 
     def _line(self, text: str) -> None:
         with self._lock:
-            self._stream.write(text + self.newline)
+            self._stream.write(text + self._newline)
             self._stream.flush()
 
 

@@ -31,7 +31,7 @@ def configure(parser: Parser) -> None:
         "words",
         nargs="+",
         metavar="NAME",
-        help="the system's name, with its folder, or its JSON file; may follow the runner: qemu",
+        help="the system's name, with its folder, or its JSON file; upstream's `qemu NAME` works",
     )
     add("--cpus", type=int, default=1, metavar="N", help="processors (1)")
     add("--mem", type=int, default=1024, metavar="MIB", help="memory in MiB (1024)")

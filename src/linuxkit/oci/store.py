@@ -209,12 +209,14 @@ class Store:
         """Forget a name; its blobs stay.  False when there is none.  Raises LK0310, LK0102."""
         if name not in self._current():
             return False
-        with self._changing("remove a name"), files.locked(self._lock):
-            names = self._read_names()
-            there = name in names
-            if there:
-                self._replace_names(names.without(name))
-            return there
+        with self._changing("remove a name"):
+            self._ready()
+            with files.locked(self._lock):
+                names = self._read_names()
+                there = name in names
+                if there:
+                    self._replace_names(names.without(name))
+                return there
 
     # Derived forms
 
@@ -293,7 +295,8 @@ class Store:
         return names_.parse(data, at)
 
     def _replace_names(self, names: Names) -> None:
-        self._ready().write(self._index, names.encode(), sync=self._sync)
+        # The caller holds the lock, and so has made sure of the folders: making them takes it too.
+        self._drafts.write(self._index, names.encode(), sync=self._sync)
 
     def _check_version(self) -> None:
         layout = self.root / "oci-layout"

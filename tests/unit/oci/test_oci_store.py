@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -252,6 +253,21 @@ def test_order_of_what_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     careless.put(b"y")
     careless.set_name("b", D)
     assert [step for step in done if step.startswith("sync")] == []
+
+
+@pytest.mark.timeout(20)
+def test_a_cache_without_our_folder(kept: Store) -> None:
+    """As the Go tool leaves it; making the folder takes the lock, which changing a name holds."""
+    own = kept.root / "linuxkit"
+    for change in (
+        lambda: kept.set_name("a", D),
+        lambda: kept.remove_name("a"),
+        lambda: kept.put(b"x"),
+        lambda: kept.set_derived(X, "tar", X, 1),
+    ):
+        shutil.rmtree(own, ignore_errors=True)
+        change()
+        assert own.is_dir()
 
 
 # ---- scratch files

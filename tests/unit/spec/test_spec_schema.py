@@ -1,0 +1,163 @@
+"""What is derived from the model: the schema, and the tables of docs/reference/yaml.md.
+
+After a change of the model run this file as a program, which writes the tables anew::
+
+    PYTHONPATH=src python tests/unit/spec/test_spec_schema.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from linuxkit.spec import load, schema
+from linuxkit.spec.node import Mapping, Scalar, Sequence
+from linuxkit.spec.yaml import parse
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "reference" / "yaml.md"
+MARK = "tests/unit/spec/test_spec_schema.py -->\n\n"
+
+
+class Packages:
+    def reference(self, text, *, base, where):
+        return f"linuxkit.stock/{text}:0123456789abcdef"
+
+
+def page() -> str:
+    head, _, _ = PAGE.read_text().partition(MARK)
+    return head + MARK + schema.reference()
+
+
+def test_the_page_lists_every_key():
+    assert PAGE.read_text() == page()
+
+
+def test_links_in_the_page_lead_somewhere():
+    titles = {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in page().splitlines()
+        if line.startswith("#")
+    }
+    assert set(re.findall(r"\]\(#([^)]*)\)", page())) <= titles
+
+
+@pytest.mark.parametrize("path", [PAGE], ids=["yaml.md"])
+def test_samples_are_right(path):
+    samples = re.findall(r"```yaml\n(.*?)```", path.read_text(), re.DOTALL)
+    assert samples
+    for sample in samples:
+        load.parse(sample, packages=Packages())
+
+
+def test_the_schema_is_whole():
+    made = schema.schema()
+    assert json.loads(json.dumps(made)) == made
+    named = set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(made)))
+    assert named == set(made["$defs"])
+    assert made["additionalProperties"] is False
+    step = made["$defs"]["Step"]
+    assert step["required"] == ["name", "image"]
+    assert step["properties"]["onFailure"]["enum"] == ["stop", "continue", "reboot", "poweroff"]
+    assert step["properties"]["uid"] == {
+        "type": ["integer", "string"],
+        "minimum": 0,
+        "maximum": 2**32 - 2,
+        "description": "User it runs as: a number, or the name of a container.",
+    }
+    assert step["properties"]["sysctl"]["additionalProperties"] == {"type": "string"}
+    assert step["properties"]["mounts"]["items"] == {"$ref": "#/$defs/Mount"}
+
+
+FEATURES = """
+kernel: {image: k, cmdline: c, binary: b, tar: none, ucode: u}
+init: [i]
+volumes: [{name: v, image: x, format: oci, platforms: [linux/amd64], readonly: false}]
+onboot:
+- name: a
+  image: x
+  onFailure: continue
+  uid: a
+  additionalGids: [a, 7]
+  resources: {memory: {limit: 5}, hugepageLimits: [{pageSize: 2, limit: 1}]}
+  sysctl: {a.b: "1"}
+files: [{path: x, contents: "", mode: "0600"}]
+"""
+WRONG = [
+    ("image: k", "imgae: k"),
+    ("cmdline: c", "cmdline: 7"),
+    ("tar: none", "tar: [none]"),
+    ("format: oci", "format: zip"),
+    ("readonly: false", "readonly: 'false'"),
+    ("onFailure: continue", "onFailure: 3"),
+    ("  image: x\n", ""),
+    ("[a, 7]", "[a, true]"),
+    ("[a, 7]", "[a, -7]"),
+    ("limit: 5", "limit: five"),
+    ('a.b: "1"', "a.b: 1"),
+]
+
+
+def test_the_schema_takes_what_the_decoder_takes():
+    load.parse(FEATURES)
+    assert faults(plain(parse(FEATURES, "x"))) == []
+
+
+@pytest.mark.parametrize(("right", "wrong"), WRONG)
+def test_the_schema_refuses_what_the_decoder_refuses(right, wrong):
+    text = FEATURES.replace(right, wrong, 1)
+    assert text != FEATURES
+    with pytest.raises(load.Error):
+        load.parse(text)
+    assert faults(plain(parse(text, "x"))) != []
+
+
+def plain(node):
+    if isinstance(node, Mapping):
+        return {key: plain(value) for key, (_, value) in node.items.items()}
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    assert isinstance(node, Scalar)
+    for value in (node.boolean, node.integer):
+        if value is not None:
+            return value
+    return None if node.is_null else node.value
+
+
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+
+
+def faults(value, rule=None, at="") -> list[str]:
+    """A checker for the few words of JSON Schema that are used."""
+    whole = schema.schema()
+    rule = whole if rule is None else rule
+    if "$ref" in rule:
+        rule = whole["$defs"][rule["$ref"].rsplit("/", 1)[1]]
+    names = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
+    if not any(type(value) is TYPES[name] for name in names):
+        return [f"{at}: type"]
+    found = []
+    if isinstance(value, dict):
+        found += [f"{at}: no {key}" for key in rule.get("required", ()) if key not in value]
+        for key, item in value.items():
+            more = rule.get("properties", {}).get(key, rule["additionalProperties"])
+            found += (
+                [f"{at}.{key}: unknown"] if more is False else faults(item, more, f"{at}.{key}")
+            )
+    if isinstance(value, list):
+        for item in value:
+            found += faults(item, rule["items"], f"{at}[]")
+    if "enum" in rule and value not in rule["enum"]:
+        found.append(f"{at}: enum")
+    if isinstance(value, int) and not rule.get("minimum", value) <= value <= rule.get(
+        "maximum", value
+    ):
+        found.append(f"{at}: range")
+    return found
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TAIL_LINES = 12
+PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 
 
 class Completed(NamedTuple):
@@ -84,7 +85,7 @@ def start(
 
     It gets a session of its own, so that Ctrl-C is for the caller to act on, and dies with the
     thread that started it (prctl(2), PR_SET_PDEATHSIG) where util-linux' setpriv is installed.
-    ``stdin`` and the others are descriptors or subprocess.PIPE.  Raises LK0901, LK0902.
+    ``stdin`` and the others are descriptors, PIPE or DEVNULL.  Raises LK0901, LK0902.
     """
     words = [os.fspath(word) for word in argv]
     keeper = shutil.which("setpriv")
@@ -104,6 +105,21 @@ def start(
         raise Error(
             "LK0902", f'"{words[0]}" cannot be started: {error.strerror}'
         ) from error
+
+
+def attempt(argv: Sequence[str | Path], *, timeout_s: float) -> int | None:
+    """Run ``argv`` without input or output; its status, None when it had to be killed.
+
+    Raises LK0901, LK0902 (it cannot be started).
+    """
+    process = start(argv, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        process.kill()
+        process.wait()
 
 
 def replay(words: Sequence[str], tail: str) -> str:

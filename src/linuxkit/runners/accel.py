@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from linuxkit.base import digest, events, files
+from linuxkit.base import digest, events, files, proc
 from linuxkit.base.errors import Error
 from linuxkit.base.platform import arch as find_arch
 from linuxkit.base.platform import host as host_arch
-from linuxkit.base.proc import start
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _KVM = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -87,7 +82,8 @@ def works(program: Path, arch: str, accel: str) -> bool:
     with tempfile.NamedTemporaryFile(prefix="linuxkit-trial-") as file:
         file.write(TRIALS[arch].guest)
         file.flush()
-        return _ends(trial_argv(program, arch, accel, file.name), TRIALS[arch].status)
+        argv = trial_argv(program, arch, accel, file.name)
+        return proc.attempt(argv, timeout_s=_LIMIT_S) == TRIALS[arch].status
 
 
 def trial_argv(program: Path, arch: str, accel: str, guest: str) -> tuple[str, ...]:
@@ -106,18 +102,6 @@ def cpu_model(arch: str, accel: str) -> str:
         return "host"
     # aarch64's "max" has features whose emulation slows the boot, such as pointer authentication.
     return {"amd64": "max", "arm64": "cortex-a57", "s390x": "max"}.get(arch, "")
-
-
-def _ends(argv: Sequence[str], status: int) -> bool:
-    process = start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        return process.wait(_LIMIT_S) == status
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _key(program: Path) -> str:

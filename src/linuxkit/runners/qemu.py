@@ -10,16 +10,13 @@ import contextlib
 import hashlib
 import shutil
 import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from linuxkit.base import events
+from linuxkit.base import events, proc
 from linuxkit.base.errors import Error
 from linuxkit.base.platform import arch as find_arch
-from linuxkit.base.proc import find
-from linuxkit.base.proc import start as start_program
 from linuxkit.oci.store import default_root
 from linuxkit.runners import accel, disks
 from linuxkit.runners.report import PORT
@@ -146,7 +143,7 @@ def emulator(arch: str, program: str) -> Path:
             raise Error("LK0901", f'the program "{program}" is not there', hint="mend --qemu")
         return Path(found)
     package = _DEBIAN.get(arch, "qemu-system-misc")
-    return Path(find(f"qemu-system-{find_arch(arch).kernel}", package=package))
+    return Path(proc.find(f"qemu-system-{find_arch(arch).kernel}", package=package))
 
 
 def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Running:
@@ -172,8 +169,8 @@ def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Ru
         argv = (str(program), *command(artifact, options, host))
         stdin, stdout = theirs.enter_context(Wires.console(attached=attached))
         began = time.monotonic()
-        process = start_program(
-            argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, pass_fds=(report, control)
+        process = proc.start(
+            argv, stdin=stdin, stdout=stdout, stderr=proc.PIPE, pass_fds=(report, control)
         )
         ours.pop_all()  # from here on they are the machine's
     return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began)

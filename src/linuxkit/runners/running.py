@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import selectors
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from linuxkit.runners.result import Result, judge
 
 if TYPE_CHECKING:
     import socket
+    import subprocess
     from collections.abc import Callable, Iterator, Sequence
 
 _CHUNK = 1 << 16
@@ -49,7 +49,7 @@ class Wires(NamedTuple):
         reach every descriptor of this process which stems from the same open.
         """
         if not attached:
-            yield subprocess.PIPE, subprocess.PIPE
+            yield proc.PIPE, proc.PIPE
             return
         try:
             name = os.ttyname(0) if os.isatty(0) and os.isatty(1) else ""

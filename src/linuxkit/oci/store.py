@@ -271,13 +271,13 @@ class Store:
     def _read_settled_names(self) -> Names:
         try:
             return self._read_names()
-        except Error as first:
+        except Error as damage:
             # The Go tool rewrites the file in place, under the lock: wait for it, look again.
             try:
-                with files.locked(self._lock):
+                with self._changing("lock the names"), files.locked(self._lock):
                     return self._read_names()
             except Error as again:
-                raise (first if _is_refusal(again) else again) from None
+                raise (damage if again.code == "LK0102" else again) from None
 
     def _read_names(self) -> Names:
         at = str(self._index)

@@ -90,13 +90,6 @@ class ByArch:
         own: _Texts = getattr(self, platform.arch(arch).oci)
         return (*self.all, *own)
 
-    def problems(self) -> Iterator[Problem]:
-        """Names that cannot be those of packages or modules."""
-        for key in (ALL, *platform.names()):
-            for name in getattr(self, key):
-                if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,99}", name):
-                    yield Problem(key, f'has "{printable(name)}", which is not a name')
-
 
 @dataclass(frozen=True, slots=True)
 class Debian:
@@ -107,6 +100,13 @@ class Debian:
     keep: Annotated[_Texts | None, Key("patterns of files to keep", read=_pattern)] = None
     drop: Annotated[_Texts, Key("patterns of files to leave out", read=_pattern)] = ()
     usr_merge: Annotated[bool, Key("whether /bin, /lib … link to /usr", name="usr-merge")] = True
+
+    def problems(self) -> Iterator[Problem]:
+        """Names that no Debian package can have."""
+        for name in sorted({name for arch in platform.names() for name in self.packages.get(arch)}):
+            if not _PACKAGE.fullmatch(name):
+                text_ = f'have "{printable(name)}", which cannot be a Debian package'
+                yield Problem("packages", text_, code="LK0545")
 
 
 @dataclass(frozen=True, slots=True)

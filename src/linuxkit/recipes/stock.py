@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import files, resources
 from linuxkit.base.errors import Error, printable, suggestion
+from linuxkit.oci import model
 from linuxkit.recipes import tag
 from linuxkit.recipes.debian import lock as locks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from linuxkit.base.where import Where
@@ -74,14 +74,18 @@ class Shelf:
         """What the lock names for ``name`` on ``arch``."""
         return self.lock.debs_of(name, arch)
 
+    def present(self, name: str, arch: str, store: Store) -> Descriptor | None:
+        """The image of ``name`` for ``arch`` if the store has all of it."""
+        return _whole(self.reference(name, arch), store)
+
     def image(self, name: str, arch: str, store: Store, pool: Pool) -> Descriptor:
         """The image of ``name`` for ``arch``, made now if the store does not have it.
 
         Of several processes that want the same image one makes it and the others wait.
         """
         reference = self.reference(name, arch)
-        found = store.find(reference)
-        if found is not None and store.has(found.digest, found.size):
+        found = _whole(reference, store)
+        if found is not None:
             return found
         folder = store.root / "linuxkit" / "locks"
         try:
@@ -89,8 +93,8 @@ class Shelf:
         except OSError as error:
             raise files.os_error(error, "make", folder) from error
         with files.locked(folder / f"{name}-{arch}"):
-            found = store.find(reference)
-            if found is None or not store.has(found.digest, found.size):
+            found = _whole(reference, store)
+            if found is None:
                 found = self._make(name, arch, store, pool)
                 store.set_name(reference, found)
         return found
@@ -101,37 +105,12 @@ class Shelf:
         return builder.build(recipe.load(self.path(name)), self.lock, arch, pool, store)
 
 
-def stock_reference(name: str, arch: str, *, shelf: Shelf | None = None) -> str:
-    """What ``@pkg:NAME`` stands for on the OCI architecture ``arch``.  Raises LK0501."""
-    return (shelf or Shelf()).reference(name, arch)
-
-
-def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The keys of ``debian:`` in the user's configuration file; empty when there is none.
-
-    Raises LK0201 and its kin for a file that cannot be read, LK0542 for a key that is unknown.
-    """
-    from linuxkit.recipes.debian.mirror import settings_path
-    from linuxkit.spec import yaml
-    from linuxkit.spec.node import Mapping as Keys
-    from linuxkit.spec.node import Scalar, find
-
-    path = settings_path(environ)
-    try:
-        text = yaml.decode_text(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise files.os_error(error, "read", path) from error
-    if not text.strip():
-        return {}
-    section = find(yaml.parse(text, str(path)), ("debian",))
-    found: dict[str, str] = {}
-    for name, (key, value) in section.items.items() if isinstance(section, Keys) else ():
-        if name not in ("mirror", "snapshot") or not isinstance(value, Scalar):
-            raise Error(
-                "LK0542", f'"{printable(name)}" is not a setting of `debian:`', where=key.where,
-                hint="`mirror` and `snapshot` take URLs",
-            )  # fmt: skip
-        found[name] = value.value
-    return found
+def _whole(reference: str, store: Store) -> Descriptor | None:
+    """What the store has under this name, if nothing of it is missing."""
+    found = store.find(reference)
+    if found is None or not store.has(found.digest, found.size):
+        return None
+    manifest = model.decode_manifest(store.read(found.digest, model.MANIFEST_LIMIT), found)
+    parts = (manifest.config, *manifest.layers)
+    whole = all(store.has(part.digest, part.size) for part in parts)
+    return found._replace(annotations=()) if whole else None

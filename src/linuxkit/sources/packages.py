@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error
 from linuxkit.recipes import tag
-from linuxkit.recipes.debian.pool import Pool
-from linuxkit.recipes.stock import Shelf, settings
+from linuxkit.recipes.stock import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,17 +17,21 @@ if TYPE_CHECKING:
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.store import Store
     from linuxkit.recipes.debian.mirror import Mirrors
+    from linuxkit.recipes.debian.pool import Pool
 
 
 def pool_of(store: Store) -> Pool:
     """The .debs in ``store``, and the archives the user or the host has chosen for more."""
+    from linuxkit.recipes.debian.pool import Pool
+
     return Pool(store, _mirrors, _transport)
 
 
 def _mirrors() -> Mirrors:
+    from linuxkit.recipes import settings
     from linuxkit.recipes.debian import mirror
 
-    return mirror.choose(os.environ, settings(os.environ))
+    return mirror.choose(os.environ, settings.load(os.environ))
 
 
 def _transport() -> Transport:
@@ -43,10 +46,9 @@ class StockPackages:
 
     name = "stock packages"
 
-    def __init__(self, store: Store, shelf: Shelf | None = None, pool: Pool | None = None) -> None:
+    def __init__(self, store: Store, shelf: Shelf | None = None) -> None:
         self._store = store
         self._shelf = shelf or Shelf()
-        self._pool = pool or pool_of(store)
 
     def find(self, ref: Ref, platform: Platform, /) -> Descriptor | None:
         """The image, made if it is not in the store yet; None for other references.
@@ -56,16 +58,19 @@ class StockPackages:
         package = self._package(ref, platform)
         if package is None:
             return None
-        return self._shelf.image(package, platform.arch, self._store, self._pool)
+        found = self._shelf.present(package, platform.arch, self._store)
+        if found is not None:
+            return found
+        return self._shelf.image(package, platform.arch, self._store, pool_of(self._store))
 
     def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
         """The .debs that :meth:`find` would download."""
         package = self._package(ref, platform)
         if package is None:
             return None
-        if self._store.find(self._shelf.reference(package, platform.arch)) is not None:
+        if self._shelf.present(package, platform.arch, self._store) is not None:
             return []
-        debs = self._pool.missing(self._shelf.debs(package, platform.arch))
+        debs = pool_of(self._store).missing(self._shelf.debs(package, platform.arch))
         return [f"{deb.package} {deb.version} ({deb.size} bytes)" for deb in debs]
 
     def _package(self, ref: Ref, platform: Platform) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from linuxkit.base.errors import Error
-from linuxkit.recipes.debian.control import Index, Relation, check_pool, relations, stanza
+from linuxkit.recipes.debian.control import Index, Relation, relations, stanza
+from linuxkit.recipes.debian.lock import check_pool
 from linuxkit.recipes.debian.solver import closure
 
 SHA = "0" * 64

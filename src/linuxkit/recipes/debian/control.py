@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from linuxkit.base import digest
 from linuxkit.base.errors import Error, printable
 from linuxkit.recipes.debian import version
+from linuxkit.recipes.debian.lock import check_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +22,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{0,99}")
 _RELATION = re.compile(
     r"\s*([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*([^\s()]+)\s*\))?\s*"
 )
-_SAFE_PATH = re.compile(r"[A-Za-z0-9_.+~:%-]+(?:/[A-Za-z0-9_.+~:%-]+)*")
 _MAX_DEB = 4 << 30
 
 
@@ -169,9 +169,3 @@ def _package(fields: Mapping[str, str], suite: str) -> Package:
     if not _NAME.fullmatch(name) or not 0 < size <= _MAX_DEB:
         raise Error("LK0504", f'an index entry of {suite} is damaged: "{printable(name, 80)}"')
     return found
-
-
-def check_pool(path: str) -> None:
-    """Refuse (LK0504) a pool path that would leave the archive or need quoting in a URL."""
-    if not _SAFE_PATH.fullmatch(path) or ".." in path.split("/"):
-        raise Error("LK0504", f'"{printable(path)}" is not a path of a package archive')

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import digest, files, resources
 from linuxkit.base.errors import Error, printable
-from linuxkit.recipes.debian.control import check_pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ PATH = "LINUXKIT_PACKAGES_LOCK"
 _NAME = "debian.lock"
 _VERSION = 1
 _MAX_BYTES = 16 << 20
+_SAFE_PATH = re.compile(r"[A-Za-z0-9_.+~:%-]+(?:/[A-Za-z0-9_.+~:%-]+)*")
 
 
 class Deb(NamedTuple):
@@ -145,3 +146,9 @@ def encode(lock: Lock) -> bytes:
 
 def _fields(deb: Deb) -> dict[str, object]:
     return {**deb._asdict(), "sha256": digest.hex_of(deb.sha256)}
+
+
+def check_pool(path: str) -> None:
+    """Refuse (LK0504) a pool path that would leave the archive or need quoting in a URL."""
+    if not _SAFE_PATH.fullmatch(path) or ".." in path.split("/"):
+        raise Error("LK0504", f'"{printable(path)}" is not a path of a package archive')

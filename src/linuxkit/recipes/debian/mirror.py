@@ -5,7 +5,6 @@ Nothing is fetched here; the order of the answers is the order in which they are
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -129,9 +128,3 @@ def _uris_822(text: str) -> Iterator[str]:
         enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "0")
         if enabled and "deb" in fields.get("types", "").split():
             yield from fields.get("uris", "").split()
-
-
-def settings_path(environ: Mapping[str, str]) -> Path:
-    """The user's configuration file, ``~/.linuxkit/config.yml``."""
-    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - HOME may be unset
-    return Path(home) / ".linuxkit" / "config.yml"

@@ -75,6 +75,14 @@ class AptMirror:
     def _archive(self, suite: str) -> Path:
         return self.root / ("debian-security" if suite.endswith("-security") else "debian")
 
+    def place(self, suite: str, pool: str) -> Path:
+        """Where a .deb lies."""
+        return self._archive(suite) / pool
+
+    def apt(self, *argv: str) -> bytes:
+        """Run one of apt's programs on this archive's indices."""
+        return self._run(*argv)
+
     def _run(self, *argv: str, cwd: Path | None = None) -> bytes:
         env = {**os.environ, "APT_CONFIG": str(self._apt / "apt.conf")}
         return subprocess.run(argv, env=env, cwd=cwd, check=True, capture_output=True).stdout
@@ -84,7 +92,7 @@ class AptMirror:
 
     def add(self, packages: Iterable[Package], arch: str) -> None:
         """Fetch .debs into the pool."""
-        missing = [p for p in packages if not (self._archive(p.suite) / p.pool).exists()]
+        missing = [p for p in packages if not self.place(p.suite, p.pool).exists()]
         if not missing:
             return
         folder = self._apt / "archives"
@@ -92,7 +100,7 @@ class AptMirror:
         self._run("apt-get", "-q", "download", *words, cwd=folder)
         for package in missing:
             version = package.version.replace(":", "%3a")
-            place = self._archive(package.suite) / package.pool
+            place = self.place(package.suite, package.pool)
             place.parent.mkdir(parents=True, exist_ok=True)
             (folder / f"{package.name}_{version}_{package.arch}.deb").rename(place)
 

@@ -68,9 +68,7 @@ class Volume:
     readonly: bool = False
 
 
-def compile_table(
-    units: Sequence[Unit], *, runtime: str, volumes: Sequence[Volume] = ()
-) -> bytes:
+def compile_table(units: Sequence[Unit], *, runtime: str, volumes: Sequence[Volume] = ()) -> bytes:
     """The boot table for ``units``, in the order in which each section is to start.
 
     ``runtime`` is the absolute path of an OCI runtime with the command line of runc or crun.

@@ -1,0 +1,18 @@
+/* Small jobs with files that several parts need. */
+#ifndef LINUXKIT_FILES_H
+#define LINUXKIT_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The start of a file as text, without line ends behind it; its length or a negative errno. */
+int file_read(const char *path, char *buffer, size_t size);
+/* Writes to a file that exists. */
+int file_write(const char *path, const char *text);
+/* Makes a directory with those above it; 0 also when something is there already. */
+int file_mkdirs(const char *path, unsigned mode);
+/* Calls visit with each name in a folder (not "." and "..") until it returns false. */
+int file_list(const char *folder, bool (*visit)(const char *folder, const char *name, void *context),
+	      void *context);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * The output of units.  PID 1 reads it, keeps the last part of it in memory, writes it to a
+ * bounded file and shows it on the console within a rate.
+ */
+#ifndef LINUXKIT_LOG_H
+#define LINUXKIT_LOG_H
+
+#include "table.h"
+
+/* False when there is no memory.  Units are known by their number in the table. */
+bool log_setup(const struct table *table, int epoll, uint64_t key);
+/* Returns the descriptor that the unit writes to, or a negative errno. */
+int log_open(unsigned number);
+/* Takes in what has been written so far; to be called when there is something, and at the end. */
+void log_read(unsigned number, int64_t now);
+void log_close(unsigned number, int64_t now);
+/* The last line that is not empty, or "". */
+void log_last_line(unsigned number, struct text *ret);
+/* The last lines, for the console. */
+void log_show(unsigned number);
+
+#endif

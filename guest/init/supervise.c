@@ -1,0 +1,179 @@
+/* Does what the machine of unit states asks for. */
+#include "supervise.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "console.h"
+#include "log.h"
+#include "program.h"
+#include "report.h"
+#include "sys.h"
+
+static const char *const section_names[] = SECTION_NAMES;
+
+const char *section_word(enum section section)
+{
+	return section_names[section];
+}
+
+/* How a unit ended, for people: "status 1", "signal 9", "timed out". */
+static void describe(const struct unit *unit, struct text *ret)
+{
+	if (unit->undying) {
+		text_add(ret, "does not end even when killed");
+	} else if (unit->timed_out) {
+		text_add(ret, "took too long");
+	} else {
+		text_add(ret, unit->signal ? "signal " : "status ");
+		text_add_number(ret, unit->signal ? unit->signal : unit->status);
+		if (unit->broken)
+			text_add(ret, ", could not be started");
+	}
+}
+
+static void tell(const struct table *table, unsigned number)
+{
+	const struct unit *unit = &table->units[number];
+	const char *section = section_word(unit->section);
+	TEXT(last, 400);
+	TEXT(how, 64);
+
+	if (unit_is_over(unit)) {
+		log_read(number, sys_now());
+		log_last_line(number, &last);
+		describe(unit, &how);
+	}
+	if (unit->outcome == OUTCOME_FAILED && (unit->timed_out || unit->undying || !last.length)) {
+		last.length = 0;
+		text_add(&last, how.data);
+	}
+	report_unit(unit, section, last.data);
+	if (unit->outcome == OUTCOME_FAILED) {
+		SAY(section, "/", unit->name, " failed: ", how.data);
+		log_show(number);
+	} else if (!report_connected()) {
+		SAY(section, "/", unit->name, " ", unit_word(unit));
+	}
+}
+
+/* Begins the next step of the start program; returns the event this leads to at once, if any. */
+static bool start_step(struct table *table, unsigned number, enum unit_event *ret)
+{
+	struct unit *unit = &table->units[number];
+	int output = log_open(number);
+	int pid = output < 0 ? output : program_begin(table, unit, &unit->next_step, output);
+	struct record ignored;
+	size_t peek = unit->next_step;
+
+	if (pid < 0) {
+		SAY(section_word(unit->section), "/", unit->name, ": cannot begin: ", strerror(-pid));
+		*ret = EVENT_BROKEN;
+		return true;
+	}
+	if (pid > 0) {
+		if (unit->pidfile || table_step(table, &peek, &ignored)) {
+			unit->step_pid = pid;
+			return false;
+		}
+		unit->main_pid = pid; /* the last step itself is what runs */
+		*ret = EVENT_MAIN_KNOWN;
+		return true;
+	}
+	unit->main_pid = program_read_pid(unit);
+	*ret = unit->main_pid ? EVENT_MAIN_KNOWN : EVENT_BROKEN;
+	return true;
+}
+
+static bool clean_step(struct table *table, unsigned number, enum unit_event *ret)
+{
+	struct unit *unit = &table->units[number];
+	int output = log_open(number);
+	int pid = output < 0 ? 0 : program_begin(table, unit, &unit->next_step, output);
+
+	if (pid > 0) {
+		unit->step_pid = pid;
+		return false;
+	}
+	*ret = EVENT_CLEANED;
+	return true;
+}
+
+static void kill_all(struct unit *unit)
+{
+	if (unit->main_pid)
+		(void)sys_kill(unit->main_pid, SIGKILL);
+	if (unit->step_pid)
+		(void)sys_kill(unit->step_pid, SIGKILL);
+	unit->step_pid = 0; /* what becomes of it matters to nobody */
+}
+
+void supervise(struct table *table, unsigned number, enum unit_event event, int status, int signal)
+{
+	struct unit *unit = &table->units[number];
+
+	for (bool more = true; more;) {
+		unsigned actions = unit_react(unit, event, status, signal, sys_now());
+
+		more = false;
+		if (actions & DO_STOP)
+			(void)sys_kill(unit->main_pid, unit->stop_signal);
+		if (actions & DO_KILL)
+			kill_all(unit);
+		if (actions & DO_REPORT)
+			tell(table, number);
+		if (actions & DO_START_STEP)
+			more = start_step(table, number, &event);
+		if (actions & DO_CLEAN_STEP)
+			more = clean_step(table, number, &event);
+		status = event == EVENT_BROKEN ? 126 : 0; /* of what follows at once, if anything does */
+		signal = 0;
+	}
+	if (unit->state == UNIT_ENDED)
+		log_close(number, sys_now());
+}
+
+bool supervise_child(struct table *table, int pid, int status, int signal)
+{
+	for (unsigned i = 0; i < table->unit_count; i++) {
+		struct unit *unit = &table->units[i];
+
+		if (unit->step_pid == pid) {
+			unit->step_pid = 0;
+			supervise(table, i, EVENT_STEP_DONE, status, signal);
+			return true;
+		}
+		if (unit->main_pid == pid) {
+			unit->main_pid = 0;
+			supervise(table, i, EVENT_MAIN_ENDED, status, signal);
+			return true;
+		}
+	}
+	/*
+	 * A container may end before its runtime has.  It became our child when the runtime exited,
+	 * so the pid file is complete by now, though the runtime's own end was not seen yet.
+	 */
+	for (unsigned i = 0; i < table->unit_count; i++) {
+		struct unit *unit = &table->units[i];
+
+		if (unit->state == UNIT_STARTING && unit->step_pid && program_read_pid(unit) == pid) {
+			supervise(table, i, EVENT_MAIN_ENDED, status, signal);
+			return true;
+		}
+	}
+	return false;
+}
+
+int64_t supervise_deadlines(struct table *table)
+{
+	int64_t now = sys_now(), next = NEVER;
+
+	for (unsigned i = 0; i < table->unit_count; i++) {
+		if (table->units[i].deadline <= now)
+			supervise(table, i, EVENT_DEADLINE, 0, 0);
+		if (table->units[i].deadline < next)
+			next = table->units[i].deadline;
+	}
+	return next;
+}

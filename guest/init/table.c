@@ -1,0 +1,319 @@
+/* Reading the boot table.  Everything is checked before anything is used. */
+#include "table.h"
+
+#include <string.h>
+
+struct rule {
+	const char *name;
+	enum record_place place;
+	unsigned least, most;
+};
+
+#define RECORD_RULE(id, name, place, least, most) {name, PLACE_##place, least, most},
+static const struct rule rules[RECORD_KINDS] = {TABLE_RECORDS(RECORD_RULE)};
+
+static const char *const section_names[] = SECTION_NAMES;
+static const char *const policy_names[] = POLICY_NAMES;
+static const char *const namespace_names[] = NAMESPACE_NAMES;
+
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+enum record_place record_place(enum record_kind kind)
+{
+	return rules[kind].place;
+}
+
+const char *record_field(const struct record *record, unsigned i)
+{
+	const char *field = record->fields;
+
+	while (i--)
+		field += strlen(field) + 1;
+	return field;
+}
+
+static bool fail(struct text *error, const char *what, const char *name)
+{
+	text_join(error, what, name, NULL);
+	return false;
+}
+
+/* The string at *at, which moves behind it; NULL when it is too long or has no end. */
+static const char *next_string(const char *data, size_t size, size_t *at)
+{
+	const char *string = data + *at;
+	size_t rest = size - *at;
+	size_t length = strnlen(string, rest < MAX_STRING + 1 ? rest : MAX_STRING + 1);
+
+	if (length > MAX_STRING || length == rest)
+		return NULL;
+	*at += length + 1;
+	return string;
+}
+
+/* "COUNT NAME": returns the name. */
+static const char *read_head(const char *head, unsigned *ret_count)
+{
+	unsigned count = 0;
+	const char *s = head;
+
+	for (; *s >= '0' && *s <= '9' && count <= MAX_FIELDS; s++)
+		count = count * 10 + (unsigned)(*s - '0');
+	if (s == head || *s != ' ')
+		return NULL;
+	*ret_count = count;
+	return s + 1;
+}
+
+bool table_record(const char *data, size_t size, size_t *at, struct record *ret, struct text *error)
+{
+	struct record record = {0};
+	const char *head = next_string(data, size, at);
+	unsigned kind = 0;
+
+	if (!head)
+		return fail(error, "it breaks off", "");
+	record.name = read_head(head, &record.count);
+	if (!record.name)
+		return fail(error, "no record at: ", head);
+	while (kind < RECORD_KINDS && strcmp(rules[kind].name, record.name) != 0)
+		kind++;
+	if (kind == RECORD_KINDS)
+		return fail(error, "unknown record ", record.name);
+	record.kind = (enum record_kind)kind;
+	if (record.count < rules[kind].least || record.count > rules[kind].most)
+		return fail(error, "wrong number of fields for ", record.name);
+	record.fields = data + *at;
+	for (unsigned i = 0; i < record.count; i++)
+		if (!next_string(data, size, at))
+			return fail(error, "bad field of ", record.name);
+	*ret = record;
+	return true;
+}
+
+static bool number(const struct record *record, unsigned field, uint64_t least, uint64_t most,
+		   uint64_t *ret, struct text *error)
+{
+	if (text_number(record_field(record, field), most, ret) && *ret >= least)
+		return true;
+	return fail(error, "bad number for ", record->name);
+}
+
+static bool word(const struct record *record, unsigned field, const char *const *names,
+		 size_t count, unsigned *ret, struct text *error)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(record_field(record, field), names[i]) == 0) {
+			*ret = i;
+			return true;
+		}
+	}
+	return fail(error, "bad word for ", record->name);
+}
+
+static bool absolute(const struct record *record, unsigned field, struct text *error)
+{
+	if (record_field(record, field)[0] == '/')
+		return true;
+	return fail(error, "no absolute path for ", record->name);
+}
+
+static bool read_setting(struct table *table, const struct record *record, struct text *error)
+{
+	uint64_t value = 0;
+
+	switch (record->kind) {
+	case RECORD_LOG_RING:
+		if (!number(record, 0, 256, MAX_LOG_RING, &value, error))
+			return false;
+		table->log_ring = (size_t)value;
+		return true;
+	case RECORD_LOG_FILE:
+		if (!number(record, 0, 0, MAX_LOG_FILE, &value, error))
+			return false;
+		table->log_file = (size_t)value;
+		return true;
+	case RECORD_CONSOLE_RATE:
+		if (!number(record, 0, 0, MAX_CONSOLE_RATE, &value, error))
+			return false;
+		table->console_rate = (size_t)value;
+		return true;
+	default: /* RECORD_PARALLEL, the last of the heads */
+		if (!number(record, 0, 1, MAX_PARALLEL, &value, error))
+			return false;
+		table->parallel = (unsigned)value;
+		return true;
+	}
+}
+
+static bool begin_unit(struct table *table, const struct record *record, struct text *error)
+{
+	struct unit *unit = &table->units[table->unit_count];
+	unsigned section = 0;
+	const char *name = record_field(record, 1);
+
+	if (table->unit_count == MAX_UNITS)
+		return fail(error, "too many units", "");
+	if (!word(record, 0, section_names, COUNT(section_names), &section, error))
+		return false;
+	if (!*name || strlen(name) > MAX_NAME)
+		return fail(error, "bad name for ", record->name);
+	*unit = (struct unit){
+		.section = (enum section)section, .name = name, .stop_signal = 15, .deadline = NEVER,
+	};
+	table->unit_count++;
+	return true;
+}
+
+static bool read_property(struct unit *unit, const struct record *record, struct text *error)
+{
+	uint64_t value = 0;
+	unsigned choice = 0;
+
+	switch (record->kind) {
+	case RECORD_ON_FAILURE:
+		if (!word(record, 0, policy_names, COUNT(policy_names), &choice, error))
+			return false;
+		unit->on_failure = (enum policy)choice;
+		return true;
+	case RECORD_STOP_SIGNAL:
+		if (!number(record, 0, 1, 64, &value, error))
+			return false;
+		unit->stop_signal = (int)value;
+		return true;
+	case RECORD_GRACE:
+		if (!number(record, 0, 0, MAX_TIME_MS, &value, error))
+			return false;
+		unit->grace_ms = (int64_t)value;
+		return true;
+	case RECORD_TIMEOUT:
+		if (!number(record, 0, 0, MAX_TIME_MS, &value, error))
+			return false;
+		unit->timeout_ms = (int64_t)value;
+		return true;
+	case RECORD_PIDFILE:
+		unit->pidfile = record_field(record, 0);
+		return absolute(record, 0, error);
+	default: /* RECORD_LOG, the last of the properties */
+		unit->log = record_field(record, 0);
+		return absolute(record, 0, error);
+	}
+}
+
+static bool check_step(const struct record *record, struct text *error)
+{
+	uint64_t value = 0;
+	unsigned choice = 0;
+
+	switch (record->kind) {
+	case RECORD_MKDIR: /* the mode is octal, so it must have a leading zero */
+		for (const char *s = record_field(record, 1); *s; s++)
+			if (*s < '0' || *s > '7' || s - record_field(record, 1) > 4)
+				return fail(error, "bad mode for ", record->name);
+		return absolute(record, 0, error);
+	case RECORD_MOUNT:
+		return absolute(record, 1, error) &&
+		       number(record, 3, 0, UINT32_MAX, &value, error);
+	case RECORD_BIND_NS:
+		return word(record, 0, namespace_names, COUNT(namespace_names), &choice, error) &&
+		       absolute(record, 1, error);
+	default: /* umount and exec */
+		return absolute(record, 0, error);
+	}
+}
+
+/* Where in a unit the reader is. */
+enum part { IN_HEAD, IN_PROPERTIES, IN_START, IN_CLEAN };
+
+static bool unit_complete(const struct table *table, enum part part, bool empty, struct text *error)
+{
+	if (part == IN_HEAD || (part >= IN_START && !empty))
+		return true;
+	return fail(error, "nothing to do for ", table->units[table->unit_count - 1].name);
+}
+
+static bool read_mark(struct table *table, const struct record *record, size_t at, enum part *part,
+		      struct text *error)
+{
+	struct unit *unit = table->unit_count ? &table->units[table->unit_count - 1] : NULL;
+
+	if (record->kind == RECORD_UNIT) {
+		*part = IN_PROPERTIES;
+		return begin_unit(table, record, error);
+	}
+	if (record->kind == RECORD_START && *part == IN_PROPERTIES) {
+		*part = IN_START;
+		unit->start = at;
+		return true;
+	}
+	if (record->kind == RECORD_CLEAN && *part == IN_START) {
+		*part = IN_CLEAN;
+		unit->clean = at;
+		return true;
+	}
+	return fail(error, "misplaced record ", record->name);
+}
+
+static bool read_records(struct table *table, size_t at, struct text *error)
+{
+	static const enum record_place expected[] = {PLACE_HEAD, PLACE_PROPERTY, PLACE_STEP, PLACE_STEP};
+	struct record record;
+	enum part part = IN_HEAD;
+	bool empty = true; /* the program so far */
+
+	for (;;) {
+		if (!table_record(table->data, table->size, &at, &record, error))
+			return false;
+		if (rules[record.kind].place == PLACE_MARK) {
+			if (record.kind != RECORD_START && !unit_complete(table, part, empty, error))
+				return false;
+			if (record.kind == RECORD_END)
+				break;
+			if (!read_mark(table, &record, at, &part, error))
+				return false;
+			empty = true;
+			continue;
+		}
+		if (rules[record.kind].place != expected[part])
+			return fail(error, "misplaced record ", record.name);
+		if (part == IN_HEAD ? !read_setting(table, &record, error)
+		    : part == IN_PROPERTIES
+			    ? !read_property(&table->units[table->unit_count - 1], &record, error)
+			    : !check_step(&record, error))
+			return false;
+		empty = false;
+	}
+	return at == table->size || fail(error, "it goes on after its end", "");
+}
+
+bool table_read(struct table *table, const char *data, size_t size, struct unit *units,
+		struct text *error)
+{
+	size_t at = 0;
+	const char *magic = size <= MAX_TABLE_BYTES ? next_string(data, size, &at) : NULL;
+	const char *version = magic ? next_string(data, size, &at) : NULL;
+
+	*table = (struct table){
+		.data = data, .size = size, .units = units,
+		.log_ring = 4096, .log_file = 65536, .console_rate = 4096, .parallel = 1,
+	};
+	if (!version || strcmp(magic, TABLE_MAGIC) != 0)
+		return fail(error, "it is no boot table", "");
+	if (strcmp(version, TABLE_VERSION) != 0)
+		return fail(error, "this init reads version " TABLE_VERSION ", it has version ", version);
+	return read_records(table, at, error);
+}
+
+bool table_step(const struct table *table, size_t *at, struct record *ret)
+{
+	char ignored[1];
+	struct text error = text_in(ignored, sizeof ignored);
+	size_t next = *at;
+
+	if (!next || !table_record(table->data, table->size, &next, ret, &error))
+		return false;
+	if (rules[ret->kind].place != PLACE_STEP)
+		return false;
+	*at = next;
+	return true;
+}

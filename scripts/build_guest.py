@@ -1,0 +1,127 @@
+"""Compiles PID 1 (guest/) for every architecture into ``src/linuxkit/data/guest/ARCH/init``.
+
+By hand: ``python scripts/build_guest.py [amd64 arm64 ...]``.  The wheel's build calls it as a hatch
+build hook.  The compiler is the one in the ``ziglang`` wheel, so no cross toolchain is needed; the
+bytes depend on the sources, the flags and its version only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+    Hook = BuildHookInterface[Any]
+else:
+    try:
+        from hatchling.builders.hooks.plugin.interface import BuildHookInterface as Hook
+    except ImportError:  # called by hand, outside of a build
+        Hook = object
+
+ROOT = Path(__file__).resolve().parent.parent
+GUEST = ROOT / "guest"
+DATA = ROOT / "src" / "linuxkit" / "data" / "guest"
+TARGETS = {
+    "amd64": "x86_64-linux-musl",
+    "arm64": "aarch64-linux-musl",
+    "riscv64": "riscv64-linux-musl",
+    "s390x": "s390x-linux-musl",
+}
+FLAGS = (
+    "-std=c17", "-D_GNU_SOURCE", "-Os", "-g0", "-static", "-s",
+    "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
+    "-fstack-protector-strong", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
+)  # fmt: skip
+LIMIT_BYTES = 150 * 1024
+
+
+def sources() -> list[Path]:
+    """Everything that goes into the program, in a fixed order."""
+    return sorted([*GUEST.glob("include/*.h"), *GUEST.glob("init/*.[ch]")])
+
+
+def stamp(arch: str) -> str:
+    """What the program for ``arch`` depends on, as one hash."""
+    seen = hashlib.sha256()
+    version = importlib.metadata.version("ziglang")
+    for word in (version, TARGETS[arch], *FLAGS):
+        seen.update(word.encode() + b"\0")
+    for path in sources():
+        data = path.read_bytes()
+        seen.update(f"{path.relative_to(GUEST)} {len(data)}\n".encode() + data)
+    return seen.hexdigest()
+
+
+def build(arch: str) -> bool:
+    """Compile for ``arch`` unless that was done; returns whether it had to be."""
+    program = DATA / arch / "init"
+    mark = GUEST / "build" / f"{arch}.stamp"
+    wanted = stamp(arch)
+    if program.is_file() and mark.is_file():
+        done = hashlib.sha256(program.read_bytes()).hexdigest()
+        if mark.read_text() == f"{wanted} {done}\n":
+            return False
+    program.parent.mkdir(parents=True, exist_ok=True)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    # A name of our own: several builds may run in one checkout.
+    fresh = program.with_name(f".init.{os.getpid()}")
+    try:
+        compile_for(arch, fresh)
+        data = fresh.read_bytes()
+        if len(data) > LIMIT_BYTES:
+            sys.exit(f"init for {arch} has {len(data)} bytes; {LIMIT_BYTES} are allowed")
+        fresh.chmod(0o755)
+        fresh.replace(program)
+    finally:
+        fresh.unlink(missing_ok=True)
+    mark.write_text(f"{wanted} {hashlib.sha256(data).hexdigest()}\n")
+    return True
+
+
+def compile_for(arch: str, out: Path) -> None:
+    """Run the compiler; paths are relative to ``guest`` so that none gets into the bytes."""
+    files = [str(path.relative_to(GUEST)) for path in sources() if path.suffix == ".c"]
+    argv = [sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[arch], *FLAGS]
+    done = subprocess.run([*argv, *files, "-o", str(out)], cwd=GUEST, check=False)
+    if done.returncode:
+        sys.exit(f"compiling init for {arch} failed")
+
+
+def build_all(arches: Iterable[str]) -> None:
+    """Compile for each of ``arches`` and say so."""
+    for arch in arches:
+        if arch not in TARGETS:
+            sys.exit(f'unknown architecture "{arch}"; known: {", ".join(TARGETS)}')
+        what = "built" if build(arch) else "up to date"
+        print(f"init {arch}: {what}, {(DATA / arch / 'init').stat().st_size} bytes")
+
+
+def chosen(words: Sequence[str]) -> Sequence[str]:
+    """The architectures named in ``words``, else in LINUXKIT_GUEST_ARCHES, else all."""
+    named = os.environ.get("LINUXKIT_GUEST_ARCHES", "").replace(",", " ").split()
+    return words or named or tuple(TARGETS)
+
+
+class CustomBuildHook(Hook):
+    """Adds the programs to the wheel; they are ignored by git and so by hatch."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatch before it collects files; ``version`` is "standard" or "editable"."""
+        if self.target_name != "wheel":
+            return
+        build_all(chosen(()))
+        if version != "editable":
+            build_data["force_include"][str(DATA)] = "linuxkit/data/guest"
+
+
+if __name__ == "__main__":
+    build_all(chosen(sys.argv[1:]))

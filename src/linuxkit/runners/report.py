@@ -56,8 +56,9 @@ def parse(line: bytes) -> Record | None:
         return _stated(t_ms, event, value)
     if event == "phase" and isinstance(value.get("phase"), str):
         return Record(t_ms, event, _text(value["phase"], 64))
-    if event == "power" and value.get("action") in _ACTIONS:
-        return Record(t_ms, event, value["action"])
+    action = value.get("action")
+    if event == "power" and isinstance(action, str) and action in _ACTIONS:
+        return Record(t_ms, event, action)
     return None
 
 

@@ -110,3 +110,37 @@ def test_hostile_yaml_is_refused_soon(name):
         yaml.parse(HOSTILE[name], "x.yml")
     assert caught.value.code in {"LK0202", "LK0206", "LK0207"}
     assert time.process_time() - before < 2
+
+
+def entries(count, line):
+    return "\n".join(line.format(i) for i in range(count))
+
+
+CROWDED = {
+    "unknown keys": entries(30_000, "k{0}: x"),
+    "unknown keys in entries": "services:\n" + entries(20_000, "- {{nmae: x{0}, imgae: y}}"),
+    "unknown choices": "onboot:\n"
+    + entries(15_000, "- {{name: x{0}, image: y, onFailure: stpo}}"),
+    "a very long key": "x" * (1 << 20) + "a:\n- b\n" + "y" * 1000 + ": z",
+    "a very long name": "services: [{name: x, image: y, uid: " + "z" * (1 << 20) + "}]",
+    "unknown volumes": "volumes:\n" + entries(15_000, "- {{name: v{0}}}")
+    + "\nservices:\n- {name: x, image: y, binds: [" + "w1:/x, " * 15_000 + "]}",
+    "unknown ids": "services:\n" + entries(14_000, "- {{name: x{0}, image: y, uid: z{0}}}"),
+    "names twice": "services:\n" + entries(20_000, "- {{name: x, image: y}}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CROWDED)
+def test_many_mistakes_are_told_soon(name):
+    before = time.process_time()
+    with pytest.raises(Error) as caught:
+        load.parse(CROWDED[name])
+    assert 1 <= len(caught.value.all()) <= 100
+    assert time.process_time() - before < 4
+
+
+def test_a_crowd_without_mistakes_is_read_soon():
+    text = "services:\n" + entries(14_000, "- {{name: x{0}, image: y, uid: x{0}}}")
+    before = time.process_time()
+    assert len(load.parse(text).services) == 14_000
+    assert time.process_time() - before < 4

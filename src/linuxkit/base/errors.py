@@ -9,6 +9,7 @@ Codes are grouped by hundreds: 01 usage and host, 02 the YAML, 03 references and
 from __future__ import annotations
 
 import difflib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,9 +81,18 @@ def raise_all(errors: Sequence[Error]) -> None:
         raise Errors(errors)
 
 
+_WORD_LIMIT = 100  # characters
+_WORDS_LIMIT = 500
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """``did you mean "x"?`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    """``did you mean "x"?`` for the nearest known word, or an empty string.
+
+    Comparing takes time that grows with both, so very long words and lists get no full answer.
+    """
+    if len(word) > _WORD_LIMIT:
+        return ""
+    near = difflib.get_close_matches(word, islice(known, _WORDS_LIMIT), n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else ""
 
 

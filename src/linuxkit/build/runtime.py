@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from linuxkit.base.errors import raise_all
 from linuxkit.build.cgroups import filled, resources
 from linuxkit.build.ids import numeric
 from linuxkit.spec.check import is_bind, source_problems
+from linuxkit.spec.decode import ERROR_LIMIT
 from linuxkit.spec.model import Namespaces, Runtime
 from linuxkit.spec.text import CAPABILITIES
 
@@ -82,7 +84,8 @@ def container_config(
     bundle or in that of another container (both without a leading slash).  Raises LK0208 and
     LK0211, without a place, for volumes and ids that a label names and nobody has.
     """
-    raise_all([problem for _, problem in source_problems(settings, volumes)])
+    found = islice(source_problems(settings, volumes), ERROR_LIMIT)
+    raise_all([problem for _, problem in found])
     own = settings.command
     complete = replace(
         settings,

@@ -5,16 +5,19 @@ Rules within one entry are the model's, the shape of values is the decoder's.
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.events import note
+from linuxkit.spec.decode import ERROR_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from linuxkit.spec.decode import Path
-    from linuxkit.spec.model import Container, ImageSettings, Mount, Spec, Volume
+    from linuxkit.spec.model import Container, File, ImageSettings, Mount, Spec, Volume
 
 ROOT_NAMES = frozenset({"", "root"})
 """What means the id 0 besides the number."""
@@ -23,20 +26,27 @@ _STEPS = 1000  # their folders carry a number of three digits, whose order is th
 
 
 def problems(spec: Spec) -> list[Error]:
-    """Everything that is wrong with the whole, in the order of the sections."""
-    found: list[Error] = []
-    found += _kernel(spec)
-    found += _duplicates(spec, "volumes", [volume.name for volume in spec.volumes])
+    """What is wrong with the whole, in the order of the sections, up to a limit."""
+    names = Counter(entry.name for _, entries in _sections(spec) for entry in entries)
+    _warn(spec, names)
+    return list(islice(_problems(spec, names), ERROR_LIMIT))
+
+
+def _problems(spec: Spec, names: Collection[str]) -> Iterator[Error]:
+    volumes = {volume.name: volume for volume in spec.volumes}
+    yield from _kernel(spec)
+    yield from _duplicates(spec, "volumes", [volume.name for volume in spec.volumes])
     for section, containers in _sections(spec):
-        found += _steps(spec, section, containers)
+        yield from _steps(spec, section, containers)
         for index, entry in enumerate(containers):
-            found += _sources(spec, (section, index), entry)
-            found += _ids(spec, (section, index), (entry.uid, entry.gid, entry.additional_gids))
-    found += _duplicates(spec, "services", [entry.name for entry in spec.services])
+            for key, problem in chain(source_problems(entry, volumes), _ids(entry, names)):
+                problem.where = spec.where((section, index, *key))
+                yield problem
+    yield from _duplicates(spec, "services", [entry.name for entry in spec.services])
     for index, file in enumerate(spec.files):
-        found += _ids(spec, ("files", index), (file.uid, file.gid, ()))
-    _warn(spec)
-    return found
+        for key, problem in _ids(file, names):
+            problem.where = spec.where(("files", index, *key))
+            yield problem
 
 
 def _sections(spec: Spec) -> Iterator[tuple[str, Sequence[Container]]]:
@@ -74,13 +84,6 @@ def _steps(spec: Spec, section: str, entries: Sequence[Container]) -> Iterator[E
             "LK0202", f"{section} has more than {_STEPS} entries",
             where=spec.where((section, _STEPS)),
         )  # fmt: skip
-
-
-def _sources(spec: Spec, path: Path, settings: ImageSettings) -> Iterator[Error]:
-    volumes = {volume.name: volume for volume in spec.volumes}
-    for key, problem in source_problems(settings, volumes):
-        problem.where = spec.where((*path, *key))
-        yield problem
 
 
 def source_problems(
@@ -126,19 +129,14 @@ def _source_problem(
     return None
 
 
-def _ids(
-    spec: Spec, path: Path, values: tuple[int | str | None, int | str | None, object]
-) -> Iterator[Error]:
-    names = {entry.name for _, entries in _sections(spec) for entry in entries}
-    uid, gid, more = values
-    wanted: list[tuple[Path, object]] = [(("uid",), uid), (("gid",), gid)]
-    if isinstance(more, tuple):
-        wanted += [(("additionalGids", index), value) for index, value in enumerate(more)]
+def _ids(entry: Container | File, names: Collection[str]) -> Iterator[tuple[Path, Error]]:
+    wanted: list[tuple[Path, object]] = [(("uid",), entry.uid), (("gid",), entry.gid)]
+    more = getattr(entry, "additional_gids", None) or ()
+    wanted += [(("additionalGids", index), value) for index, value in enumerate(more)]
     for key, value in wanted:
         problem = id_problem(value, names)
         if problem:
-            problem.where = spec.where((*path, *key))
-            yield problem
+            yield key, problem
 
 
 def id_problem(value: object, names: Collection[str]) -> Error | None:
@@ -146,19 +144,19 @@ def id_problem(value: object, names: Collection[str]) -> Error | None:
     if not isinstance(value, str) or value in ROOT_NAMES or value in names:
         return None
     if value.isdecimal():
-        hint = f"write the number without quotes: {value}"
+        hint = f"write the number without quotes: {printable(value, 20)}"
     else:
         hint = suggestion(value, names) or "an id is a number, or the name of a container"
     return Error("LK0211", f'no container is called "{printable(value)}"', hint=hint)
 
 
-def _warn(spec: Spec) -> None:
+def _warn(spec: Spec, names: Counter[str]) -> None:
     if spec.trust is not None:
         note("trust: is accepted and has no effect", level="warning", code="LK0215")
-    names = [entry.name for _, entries in _sections(spec) for entry in entries]
-    used = {owner for _, entries in _sections(spec) for e in entries for owner in (e.uid, e.gid)}
-    used |= {owner for file in spec.files for owner in (file.uid, file.gid)}
-    for name in sorted({n for n in used if isinstance(n, str) and names.count(n) > 1}):
+    owned: tuple[Container | File, ...]
+    owned = (*spec.onboot, *spec.onshutdown, *spec.services, *spec.files)
+    used = {owner for entry in owned for owner in (entry.uid, entry.gid)}
+    for name in sorted({n for n in used if isinstance(n, str) and names[n] > 1}):
         note(
             f'several containers are called "{name}": as an id it means the last of them',
             level="warning",

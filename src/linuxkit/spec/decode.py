@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from linuxkit.spec.node import Node
 
+ERROR_LIMIT = 100
+
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
@@ -77,8 +79,14 @@ def decode(node: Node, cls: type[T], root: str = "the file") -> T:
 
 
 def collect(node: Node, cls: type[T], errors: list[Error], root: str = "the file") -> T | None:
-    """As :func:`decode`, but what is wrong is added to ``errors``; None when anything was."""
-    value = _Decoder(errors, root).mapping(node, (), cls)
+    """As :func:`decode`, but what is wrong is added to ``errors``; None when anything was.
+
+    It stops when there are :data:`ERROR_LIMIT` of them.
+    """
+    try:
+        value = _Decoder(errors, root).mapping(node, (), cls)
+    except _EnoughError:
+        return None
     return None if value is _INVALID else typing.cast("T", value)
 
 
@@ -122,6 +130,10 @@ def _own_fields(cls: type) -> tuple[Field, ...]:
 def _camel(attribute: str) -> str:
     head, *rest = attribute.split("_")
     return head + "".join(word.capitalize() for word in rest)
+
+
+class _EnoughError(Exception):
+    """There are more errors than anybody reads."""
 
 
 class _Invalid:
@@ -228,7 +240,7 @@ class _Decoder:
         except Error as error:
             for one in error.all():
                 one.where = one.where or node.where
-                self.errors.append(one)
+                self.note(one)
             return _INVALID
 
     def number_or_text(self, node: Node, path: Path, key: Key) -> object:
@@ -273,7 +285,12 @@ class _Decoder:
         return path_text(path) or self.root
 
     def add(self, code: str, place: Node, message: str, hint: str) -> None:
-        self.errors.append(Error(code, message, hint=hint, where=place.where))
+        self.note(Error(code, message, hint=hint, where=place.where))
+
+    def note(self, error: Error) -> None:
+        self.errors.append(error)
+        if len(self.errors) >= ERROR_LIMIT:
+            raise _EnoughError
 
 
 def _remedy(node: Node, expected: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from linuxkit.spec.model import Device
+    from linuxkit.spec.parts import Device
     from linuxkit.spec.resources import (
         BlockIO,
         Cpu,

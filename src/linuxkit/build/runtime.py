@@ -16,14 +16,15 @@ from linuxkit.build.cgroups import filled, resources
 from linuxkit.build.ids import numeric
 from linuxkit.spec.check import is_bind, source_problems
 from linuxkit.spec.decode import ERROR_LIMIT
-from linuxkit.spec.model import Namespaces, Runtime
+from linuxkit.spec.parts import Namespaces, Runtime
 from linuxkit.spec.text import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from linuxkit.build.cgroups import Value
-    from linuxkit.spec.model import Device, IdMapping, ImageSettings, Interface, Mount, Volume
+    from linuxkit.spec.model import ImageSettings, Volume
+    from linuxkit.spec.parts import Device, IdMapping, Interface, Mount
     from linuxkit.spec.text import Bind
 
 OCI_VERSION = "1.2.1"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from linuxkit.spec.decode import Path
-    from linuxkit.spec.model import Container, File, ImageSettings, Mount, Spec, Volume
+    from linuxkit.spec.model import Container, File, ImageSettings, Spec, Volume
+    from linuxkit.spec.parts import Mount
 
 ROOT_NAMES = frozenset({"", "root"})
 """What means the id 0 besides the number."""

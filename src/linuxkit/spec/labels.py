@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 from linuxkit.base.errors import Error, raise_all
 from linuxkit.spec import yaml
 from linuxkit.spec.decode import collect
-from linuxkit.spec.model import Container, ImageSettings, Namespaces, Runtime
+from linuxkit.spec.model import Container, ImageSettings
 from linuxkit.spec.node import Mapping as MapNode
+from linuxkit.spec.parts import Namespaces, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

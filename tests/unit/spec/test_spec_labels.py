@@ -5,7 +5,8 @@ import pytest
 from linuxkit.base.errors import Error
 from linuxkit.oci.ref import Ref
 from linuxkit.spec import labels
-from linuxkit.spec.model import Container, ImageSettings, Namespaces, Runtime
+from linuxkit.spec.model import Container, ImageSettings
+from linuxkit.spec.parts import Namespaces, Runtime
 from linuxkit.spec.text import Bind
 
 IMAGE = "docker.io/linuxkit/x:1"

@@ -8,13 +8,13 @@ import pytest
 
 from linuxkit.base.errors import Error
 from linuxkit.oci.ref import Ref
-from linuxkit.spec import load, model, resources
+from linuxkit.spec import load, model, parts, resources
 from linuxkit.spec.decode import fields
 from linuxkit.spec.text import Bind, Mode
 
 CLASSES = [
     cls
-    for module in (model, resources)
+    for module in (model, parts, resources)
     for cls in vars(module).values()
     if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
 ]
@@ -46,7 +46,7 @@ def test_every_key_of_an_entry():
     assert set(fields(model.Step)) - set(fields(model.Container)) == {"onFailure"}
     assert set(fields(model.Container)) - set(fields(model.ImageSettings)) == {"name", "image"}
     assert list(fields(model.Container))[:2] == ["name", "image"]
-    assert set(fields(model.Runtime)) == words("cgroups mounts mkdir interfaces bindNS namespace")
+    assert set(fields(parts.Runtime)) == words("cgroups mounts mkdir interfaces bindNS namespace")
     assert set(fields(model.File)) == words(
         "path directory symlink contents source metadata optional mode uid gid"
     )
@@ -171,5 +171,5 @@ def test_mounts_know_their_kind_and_target():
         (("source", "proc"),): ("proc", "/proc"),
     }
     for row, expected in rows.items():
-        mount = model.Mount(**dict(row))
+        mount = parts.Mount(**dict(row))
         assert (mount.kind, mount.target) == expected

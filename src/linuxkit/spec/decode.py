@@ -6,7 +6,9 @@ the classes alone (:mod:`linuxkit.spec.model`, recipes); nothing here knows the 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 import types
 import typing
 from collections.abc import Mapping as MappingType
@@ -108,9 +110,6 @@ def fields(cls: type) -> dict[str, Field]:
 
 @functools.cache
 def _own_fields(cls: type) -> tuple[Field, ...]:
-    import dataclasses  # here, because only who decodes pays for it
-    import inspect
-
     if not dataclasses.is_dataclass(cls):
         return ()
     optional = {

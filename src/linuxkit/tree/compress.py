@@ -58,7 +58,7 @@ class Compression(NamedTuple):
     @property
     def form(self) -> str:
         """A word for file names and keys: ``zstd.3``."""
-        return f"{self.name}.{self.level}" if self.level or self.name != "none" else "none"
+        return self.name if self.name == "none" else f"{self.name}.{self.level}"
 
     def __str__(self) -> str:
         return self.form.replace(".", ":")

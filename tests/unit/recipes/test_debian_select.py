@@ -100,6 +100,24 @@ def test_missing_libraries_are_all_named():
     assert all(word in text for word in ("libx.so", "liby.so", LOADER, "usr/bin/a", "usr/bin/b"))
 
 
+def test_private_libraries_that_need_each_other():
+    files = made(
+        file("usr/bin/a", program(["libcore.so"], "", "/usr/lib/own")),
+        file("usr/lib/own/libcore.so", program(["libshared.so"], "")),
+        file("usr/lib/own/libshared.so", program([], "")),
+    )
+    assert kept(files, ["usr/bin/a"])[1:] == ["usr/lib/own/libcore.so", "usr/lib/own/libshared.so"]
+
+
+def test_a_library_where_the_loader_does_not_look():
+    files = made(
+        file("usr/bin/a", program(["libx.so"], "")), file(f"{LIBS}/blas/libx.so", program([], ""))
+    )
+    with pytest.raises(Error) as caught:
+        kept(files, ["usr/bin/a"])
+    assert f"{LIBS}/blas/libx.so" in caught.value.hint
+
+
 def test_kernel_modules_and_scripts_need_nothing():
     files = made(file("usr/lib/x.ko", module({})), file("usr/bin/s", b"#!/bin/sh"))
     assert kept(files) == ["usr/bin/s", "usr/lib/x.ko"]

@@ -84,6 +84,7 @@ class _Chooser:
         self._files = files
         self._folders = (f"usr/lib/{multiarch}", "usr/lib", "usr/lib64")
         self._todo: list[str] = []
+        self._known: dict[str, Linkage | None] = {}
         self.kept: set[str] = set()
         self.interpreters: set[str] = set()
         self.errors: list[Error] = []
@@ -116,51 +117,63 @@ class _Chooser:
 
     def _needs(self, path: str, file: Entry) -> None:
         try:
-            linkage = elf.linkage(file.content)
+            linkage = self._linkage(file)
         except Error as error:
             owner = self._files.owner[path]
             self.errors.append(Error(error.code, f"{owner}: {printable(path)}: {error.message}"))
             return
         if linkage is None:
             return
+        needed = list(linkage.needed)
         if linkage.interpreter:
             self.interpreters.add(linkage.interpreter)
-        needed = ([linkage.interpreter] if linkage.interpreter else []) + list(linkage.needed)
+            needed.append(linkage.interpreter)
         for name in needed:
             if not self._library(name, path, linkage):
-                self.errors.append(
-                    Error(
-                        "LK0524",
-                        f"{printable(path)} needs {printable(name)}, "
-                        "which none of the packages brings",
-                        hint="drop that file, or take its package out of `exclude:`",
-                    )
-                )
+                self.errors.append(self._missing(name, path))
 
     def _library(self, name: str, needer: str, linkage: Linkage) -> bool:
         """Look a library up as ld.so(8) does, and keep it."""
         if "/" in name:
             return self._reach(home(name.lstrip("/"))) is not None
-        origin = "/" + posixpath.dirname(needer)
-        named = (
-            folder.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", origin)
+        own = posixpath.dirname(needer)
+        named = [
+            folder.replace("${ORIGIN}", "$ORIGIN").replace("$ORIGIN", "/" + own)
             for folder in linkage.runpath
-        )
-        for folder in (*(home(f.lstrip("/")) for f in named), *self._folders):
-            entry, _links = self._files.resolve(f"{folder}/{name}")
-            file = self._files.file(entry.path) if entry is not None else None
-            if file is not None and _fits(file, linkage):
-                self._reach(f"{folder}/{name}")
+        ]
+        # The last one is for private libraries that need each other: they have no run path, as
+        # the program that loads one of them has loaded the other before, by its own.
+        for folder in (*(home(f.lstrip("/")) for f in named), *self._folders, own):
+            path = f"{folder}/{name}"
+            if self._fits(path, linkage):
+                self._reach(path)
                 return True
         return False
 
+    def _fits(self, path: str, linkage: Linkage) -> bool:
+        """Whether a library of the needer's kind is there; ld.so passes over others too."""
+        entry, _links = self._files.resolve(path)
+        file = self._files.file(entry.path) if entry is not None else None
+        if file is None or not elf.is_elf(file.content):
+            return False
+        try:
+            found = self._linkage(file)
+        except Error:  # told when something else keeps it
+            return False
+        return found is not None and found[:2] == linkage[:2]
 
-def _fits(file: Entry, linkage: Linkage) -> bool:
-    """Whether a library is of the needer's kind; ld.so passes over others too."""
-    if not elf.is_elf(file.content):
-        return False
-    try:
-        own = elf.linkage(file.content)
-    except Error:
-        return False
-    return own is not None and (own.machine, own.bits) == (linkage.machine, linkage.bits)
+    def _linkage(self, file: Entry) -> Linkage | None:
+        if file.path not in self._known:
+            self._known[file.path] = elf.linkage(file.content)
+        return self._known[file.path]
+
+    def _missing(self, name: str, needer: str) -> Error:
+        elsewhere = [p for p in sorted(self._files.entries) if p.endswith(f"/{name}")]
+        hint = "drop that file, or take the library's package out of `exclude:`"
+        if elsewhere:
+            hint = f"there is {elsewhere[0]}, where the loader does not look; drop one of the two"
+        return Error(
+            "LK0524",
+            f"{printable(needer)} needs {printable(name)}, which none of the packages brings",
+            hint=hint,
+        )

@@ -43,8 +43,9 @@ class Parser(argparse.ArgumentParser):
         """Parse everything.  Raises LK0111, LK0112 and LK0113."""
         spaced = self._spaced(words)
         # People write `run qemu --mem 512 web`; argparse calls arguments around flags intermixed,
-        # and cannot have that together with commands below this one.
-        parse = self.parse_known_args if self.commands() else self.parse_known_intermixed_args
+        # and cannot have that together with commands below this one, or (until 3.12) with "--".
+        plain = bool(self.commands()) or "--" in spaced
+        parse = self.parse_known_args if plain else self.parse_known_intermixed_args
         known, rest = parse(spaced)
         if rest:
             raise self._unknown(rest)

@@ -25,6 +25,7 @@ _BOLD, _RED, _GREEN, _YELLOW, _DIM, _PLAIN = "1", "1;31", "32", "1;33", "2", "0"
 _SHOW_AFTER_S = 0.4  # work that is over sooner shows no bar
 _TELL_AFTER_S = 1.0  # work that took longer says how long
 _CONTROLS = {c: f"\\x{c:02x}" for c in (*range(32), *range(0x7F, 0xA0)) if chr(c) not in "\n\t"}
+_TOLD_AT_START = frozenset({"download", "build"})  # may take long; the rest is told only if it did
 _QUIET, _NORMAL, _DETAILED = 0, 1, 2
 
 
@@ -125,7 +126,7 @@ class Lines:
         """Leave the terminal as it was."""
 
     def _started(self, event: events.Started) -> None:
-        if self._verbose >= _NORMAL:
+        if self._verbose >= (_NORMAL if event.action in _TOLD_AT_START else _DETAILED):
             much = f" ({_quantity(event.total, event.unit)})" if event.total else ""
             self._line(f"{event.action} {clean(event.what)}{much}")
 

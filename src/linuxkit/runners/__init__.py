@@ -78,9 +78,10 @@ def run(
             events.emit(events.Unit(record.name, record.state, record.t_ms, record.detail))
         timed_out = not machine.ended
         machine.close()
+        result = machine.result(timed_out=timed_out)
         for line in machine.said:
             events.note(f"QEMU: {line}", level="debug")
-        return machine.result(timed_out=timed_out)
+        return result
 
 
 def _located(artifact: Artifact | str | Path) -> Artifact:

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from linuxkit.base.errors import Error, Errors
+from linuxkit.cli import main as program
+from linuxkit.cli import reference
+from linuxkit.version import __version__
+
+ROOT = Path(__file__).parents[3]
+START = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
+
+
+def linuxkit(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **more.pop("env", {})}  # type: ignore[arg-type]
+    return subprocess.run([*START, *words], capture_output=True, text=True, env=env, check=False, **more)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["version"], 0, f"linuxkit {__version__}\n"),
+        (["--version"], 0, f"linuxkit {__version__}\n"),
+        (["version", "--short"], 0, f"{__version__}\n"),
+        (["version", "--json"], 0, f'{{"version": "{__version__}"}}\n'),
+        (["--json", "version"], 0, f'{{"version": "{__version__}"}}\n'),
+    ],
+)
+def test_version(capsys, words, status, says):
+    assert program.main(words) == status
+    assert capsys.readouterr().out == says
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help_names_every_command(capsys, words):
+    assert program.main(words) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {verb} " in text for verb in program.VERBS)
+
+
+@pytest.mark.parametrize("verb", program.VERBS)
+def test_every_command_has_help(capsys, verb):
+    for words in ([verb, "--help"], ["help", verb]):
+        assert program.main(words) == 0
+        assert capsys.readouterr().out.startswith(f"usage: linuxkit {verb} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["buidl"], 2, ['LK0110 there is no command "buidl"', 'hint: did you mean "build"?']),
+        (["-q"], 2, ["LK0110 there is no command"]),
+        (["--fast", "build"], 2, ['LK0111 there is no flag "--fast"']),
+        (["build"], 2, ["LK0113", "FILE", "hint: see linuxkit build --help"]),
+        (["build", "-format", "tar", "x"], 2, ["LK0112", "hint: write --format"]),
+        (["run"], 2, ["LK0113", "NAME"]),
+        (["run", "/nonexistent/x"], 2, ['LK0801 no built system "x" in /nonexistent']),
+        (["run", "qmeu", "x"], 2, ["LK0815", 'did you mean "qemu"?']),
+        (["run", "qemu", "x", "y"], 2, ["LK0113"]),
+        (["run", "--timeout", "soon", "x"], 2, ["LK0113"]),
+        (["run", "--timeout", "nan", "x"], 2, ["LK0113"]),
+        (["run", "--publish", "x", "y"], 2, ["LK0811"]),
+        (["run", "--disk", "x,y", "z"], 2, ["LK0810"]),
+        (["run", "--networking", "x", "z"], 2, ["LK0812"]),
+        (["run", "--arch", "z80", "x"], 2, ["LK0101"]),
+        (["new", "wbe"], 2, ["LK0117", 'did you mean "web"?']),
+        (["completion", "ksh"], 2, ["LK0118"]),
+        (["build", "/nonexistent.yml"], 2, ["LK0210"]),
+        (["build", "-f", "iso", "x"], 2, ["LK0701"]),
+        (["build", "-f", "tar,docker", "-o", "-", "x"], 2, ["LK0114"]),
+        (["build", "-o", "x", "--dir", "y", "x"], 2, ["LK0114 --o and --dir"]),
+        (["build", "-f", "kernel+initrd", "-o", "-", "x"], 2, ["LK0709"]),
+        (["build", "--compress", "rar", "x"], 2, ["LK0613"]),
+        (["build", "--arch", "z80", "x"], 2, ["LK0101"]),
+        (["build", "--docker", "x"], 2, ["LK0115"]),
+        (["pkg"], 2, ["LK0113"]),
+    ],
+)
+def test_mistakes(capsys, words, status, says):
+    assert program.main(words) == status
+    text = capsys.readouterr()
+    assert text.out == ""
+    assert all(part in text.err for part in says), text.err
+
+
+@pytest.mark.parametrize(
+    ("codes", "status"),
+    [
+        (["LK0102"], 1),
+        (["LK0203"], 2),
+        (["LK0410"], 3),
+        (["LK0402", "LK0402"], 3),
+        (["LK0402", "LK0203"], 2),
+        (["LK0506", "LK0410"], 3),
+        (["LK0801"], 2),
+        (["LK0802"], 1),
+        (["LK0901"], 1),
+    ],
+)
+def test_statuses(codes, status):
+    assert program.status_of(Errors([Error(code, "x") for code in codes])) == status
+
+
+def test_a_defect_is_one_line(capsys, monkeypatch):
+    def broken(_verb: str) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.delenv("LINUXKIT_DEBUG", raising=False)
+    monkeypatch.setattr(program, "load", broken)
+    assert program.main(["formats"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: internal error: ZeroDivisionError: oops",
+        "hint: this is a defect of linuxkit; with LINUXKIT_DEBUG=1 it shows where",
+    ]
+    monkeypatch.setenv("LINUXKIT_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        program.main(["formats"])
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "says"),
+    [(signal.SIGINT, 130, "error: interrupted\n"), (signal.SIGTERM, 143, "error: ended by a signal\n")],
+)
+def test_signals_leave_quietly(number, status, says, tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "LINUXKIT_CACHE": str(tmp_path)}
+    with subprocess.Popen(
+        [*START, "build", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True
+    ) as process:
+        seen = 0
+        while seen < 3:
+            time.sleep(0.03)
+            seen = seen + 1 if _reads(process.pid) else 0
+        process.send_signal(number)
+        assert process.wait(20) == status
+        assert process.stderr
+        assert process.stderr.read() == says
+
+
+def _reads(pid: int) -> bool:
+    """The process is in a system call on descriptor 0, which is most likely to be a read."""
+    return Path(f"/proc/{pid}/syscall").read_text().split()[1:2] == ["0x0"]
+
+
+def test_a_closed_pipe_is_no_drama():
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as gone:
+        done = subprocess.run([*START, "formats"], stdout=gone, stderr=subprocess.PIPE, env=env, check=False)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_json_errors():
+    done = linuxkit("--json", "run", "/nonexistent/x")
+    assert done.returncode == 2
+    assert done.stderr.startswith('{"event": "error", "code": "LK0801"')
+
+
+def test_starting_is_quick():
+    """Modules tell what wall clocks on a busy machine do not."""
+    script = "import sys; from linuxkit.cli import main; main.main(sys.argv[1:]); print(sorted(m for m in sys.modules if m.startswith('linuxkit') or m in ('argparse', 'json', 'rich')), file=sys.stderr)"
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    for words in (["version"], ["--help"]):
+        done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, env=env, check=True)
+        assert done.stderr == "['linuxkit', 'linuxkit.cli', 'linuxkit.cli.main', 'linuxkit.version']\n"
+
+
+def test_the_reference_page_is_current():
+    page = ROOT / "docs" / "reference" / "cli.md"
+    assert page.read_text() == reference.markdown(), (
+        "run: python -m linuxkit.cli.reference > docs/reference/cli.md"
+    )

@@ -2,8 +2,7 @@
  * The contract between the host (build/boot.py) and PID 1: paths, record names and limits.
  * tests/guest/test_contract.py compares this file with the Python side, so keep one item a line.
  */
-#ifndef LINUXKIT_LAYOUT_H
-#define LINUXKIT_LAYOUT_H
+#pragma once
 
 #define TABLE_PATH "/etc/linuxkit/boot.table"
 #define TABLE_MAGIC "linuxkit-boot-table"
@@ -54,5 +53,3 @@
 #define SECTION_NAMES {"volumes", "onboot", "services", "onshutdown"}
 #define POLICY_NAMES {"stop", "continue", "reboot", "poweroff"}
 #define NAMESPACE_NAMES {"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"}
-
-#endif

@@ -150,7 +150,7 @@ static bool run_in_order(struct boot *boot, bool (*chosen)(const struct unit *un
 /* Starts services while there is room; true when none is on its way any more. */
 static bool start_services(struct boot *boot)
 {
-	unsigned starting = 0;
+	int64_t starting = 0;
 
 	for (unsigned i = 0; i < boot->table.unit_count; i++)
 		starting += boot->table.units[i].section == SECTION_SERVICES &&
@@ -214,20 +214,13 @@ void boot_power(struct boot *boot, enum action action)
 			supervise(&boot->table, i, EVENT_STOP, 0, 0);
 }
 
-static bool all_ended(const struct boot *boot)
-{
-	for (unsigned i = 0; i < boot->table.unit_count; i++)
-		if (boot->table.units[i].state != UNIT_ENDED)
-			return false;
-	return true;
-}
-
-static bool none_left(const struct boot *boot)
+/* Whether every unit is through with everything; those of onshutdown count only at the end. */
+static bool all_ended(const struct boot *boot, bool onshutdown_too)
 {
 	for (unsigned i = 0; i < boot->table.unit_count; i++) {
 		const struct unit *unit = &boot->table.units[i];
 
-		if (!in_onshutdown(unit) && unit->state != UNIT_ENDED)
+		if (unit->state != UNIT_ENDED && (onshutdown_too || !in_onshutdown(unit)))
 			return false;
 	}
 	return true;
@@ -279,12 +272,12 @@ static bool go_down(struct boot *boot, int64_t now)
 {
 	switch (boot->phase) {
 	case PHASE_STOPPING:
-		if (!none_left(boot))
+		if (!all_ended(boot, false))
 			return false;
 		enter(boot, PHASE_ONSHUTDOWN, 0);
 		return true;
 	case PHASE_ONSHUTDOWN:
-		if (!run_in_order(boot, in_onshutdown) || !all_ended(boot))
+		if (!run_in_order(boot, in_onshutdown) || !all_ended(boot, true))
 			return false;
 		enter(boot, PHASE_TERM, TERM_MS);
 		(void)sys_kill(-1, SIGTERM);

@@ -2,8 +2,7 @@
  * The order of things: devices, volumes and onboot one by one, services, and at the end stopping,
  * onshutdown and the way out.  Every phase has an end: a unit's own limits, or a deadline here.
  */
-#ifndef LINUXKIT_BOOT_H
-#define LINUXKIT_BOOT_H
+#pragma once
 
 #include "report.h"
 #include "table.h"
@@ -44,5 +43,3 @@ int64_t boot_advance(struct boot *boot);
 void boot_new_device(struct boot *boot);
 /* Somebody wants the machine to go down. */
 void boot_power(struct boot *boot, enum action action);
-
-#endif

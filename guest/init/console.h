@@ -1,6 +1,5 @@
 /* The console: written without waiting; what it cannot take is dropped and counted. */
-#ifndef LINUXKIT_CONSOLE_H
-#define LINUXKIT_CONSOLE_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -15,5 +14,3 @@ void console_line(const char *first, ...) __attribute__((sentinel));
 void console_block(const char *prefix, const char *lines);
 /* "linuxkit: " and the strings as one line. */
 #define SAY(...) console_line("linuxkit: ", __VA_ARGS__, NULL)
-
-#endif

@@ -1,6 +1,5 @@
 /* Modules for the devices that are there, and word of those that come later. */
-#ifndef LINUXKIT_DEVICE_H
-#define LINUXKIT_DEVICE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -8,5 +7,3 @@
 int device_cold_plug(void);
 /* Reads what the kernel sent; true when a device came that may need a module. */
 bool device_news(int uevents, bool *ret_report_port);
-
-#endif

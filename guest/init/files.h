@@ -1,6 +1,5 @@
 /* Small jobs with files that several parts need. */
-#ifndef LINUXKIT_FILES_H
-#define LINUXKIT_FILES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,5 +13,3 @@ int file_mkdirs(const char *path, unsigned mode);
 /* Calls visit with each name in a folder (not "." and "..") until it returns false. */
 int file_list(const char *folder, bool (*visit)(const char *folder, const char *name, void *context),
 	      void *context);
-
-#endif

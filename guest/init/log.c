@@ -18,10 +18,10 @@
 struct output {
 	int reader, writer, file; /* -1: closed */
 	struct queue ring;
-	size_t file_bytes;
 	char line[LINE_BYTES + 1]; /* for the console, until its end has come */
 	size_t line_bytes;
-	size_t credit; /* bytes the console will still take */
+	int64_t file_bytes;
+	int64_t credit; /* bytes the console will still take */
 	int64_t credit_at;
 	unsigned long hidden; /* lines not shown */
 };
@@ -33,20 +33,21 @@ static uint64_t epoll_key;
 
 bool log_setup(const struct table *the_table, int the_epoll, uint64_t key)
 {
+	size_t ring = (size_t)the_table->log_ring;
 	char *memory = NULL;
 
 	table = the_table;
 	epoll = the_epoll;
 	epoll_key = key;
 	if (table->unit_count) {
-		memory = sys_allocate(table->unit_count * table->log_ring);
+		memory = sys_allocate(table->unit_count * ring);
 		if (!memory)
 			return false;
 	}
 	for (unsigned i = 0; i < table->unit_count; i++)
 		outputs[i] = (struct output){
 			.reader = -1, .writer = -1, .file = -1, .credit = table->console_rate * BURST_S,
-			.ring = {.data = memory + i * table->log_ring, .size = table->log_ring},
+			.ring = {.data = memory + i * ring, .size = ring},
 		};
 	return true;
 }
@@ -70,11 +71,8 @@ int log_open(unsigned number)
 
 static void open_file(struct output *output, const char *path)
 {
-	int64_t size;
-
 	output->file = sys_open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0640);
-	size = output->file < 0 ? 0 : sys_file_size(output->file);
-	output->file_bytes = size > 0 ? (size_t)size : 0;
+	output->file_bytes = output->file < 0 ? 0 : sys_file_size(output->file);
 }
 
 /* A file that is full becomes PATH.1, over the one before it. */
@@ -84,7 +82,7 @@ static void keep_in_file(struct output *output, const char *path, const char *by
 		return;
 	if (output->file < 0)
 		open_file(output, path);
-	if (output->file_bytes && output->file_bytes + length > table->log_file) {
+	if (output->file_bytes && output->file_bytes + (int64_t)length > table->log_file) {
 		TEXT(old, MAX_STRING + 3);
 
 		text_join(&old, path, ".1", NULL);
@@ -93,24 +91,23 @@ static void keep_in_file(struct output *output, const char *path, const char *by
 		open_file(output, path);
 	}
 	if (output->file >= 0 && sys_write(output->file, bytes, length) > 0)
-		output->file_bytes += length; /* a full disk loses lines, nothing else */
+		output->file_bytes += (int64_t)length; /* a full disk loses lines, nothing else */
 }
 
 static void show_line(struct output *output, const char *name, int64_t now)
 {
-	size_t most = table->console_rate * BURST_S;
-	int64_t gained = (now - output->credit_at) * (int64_t)table->console_rate / 1000;
+	int64_t most = table->console_rate * BURST_S, cost = (int64_t)output->line_bytes + 1;
+	int64_t gained = (now - output->credit_at) * table->console_rate / 1000;
 
 	if (gained > 0) {
-		output->credit = gained > (int64_t)(most - output->credit)
-				? most : output->credit + (size_t)gained;
+		output->credit = gained > most - output->credit ? most : output->credit + gained;
 		output->credit_at = now;
 	}
 	output->line[output->line_bytes] = '\0';
-	if (output->credit < output->line_bytes + 1) {
+	if (output->credit < cost) {
 		output->hidden++;
 	} else {
-		output->credit -= output->line_bytes + 1;
+		output->credit -= cost;
 		if (output->hidden) {
 			TEXT(count, 24);
 

@@ -2,8 +2,7 @@
  * The output of units.  PID 1 reads it, keeps the last part of it in memory, writes it to a
  * bounded file and shows it on the console within a rate.
  */
-#ifndef LINUXKIT_LOG_H
-#define LINUXKIT_LOG_H
+#pragma once
 
 #include "table.h"
 
@@ -18,5 +17,3 @@ void log_close(unsigned number, int64_t now);
 void log_last_line(unsigned number, struct text *ret);
 /* The last lines, for the console. */
 void log_show(unsigned number);
-
-#endif

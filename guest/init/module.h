@@ -1,6 +1,5 @@
 /* Loading kernel modules by name or alias, with what they need, from depmod's text files. */
-#ifndef LINUXKIT_MODULE_H
-#define LINUXKIT_MODULE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,5 +13,3 @@ bool module_setup(void);
 unsigned module_load_aliases(const char *const *wanted, size_t count, bool *ret_matched);
 /* The program modprobe: modprobe [-q] [-b] [-a] [-s] [--] NAME|ALIAS... */
 int module_main(char *const argv[]);
-
-#endif

@@ -1,6 +1,5 @@
 /* Works off the steps of a unit's program in a child process, so that no step can block PID 1. */
-#ifndef LINUXKIT_PROGRAM_H
-#define LINUXKIT_PROGRAM_H
+#pragma once
 
 #include "table.h"
 
@@ -12,5 +11,3 @@
 int program_begin(const struct table *table, const struct unit *unit, size_t *at, int output);
 /* Reads the unit's pid file; 0 when there is no good one. */
 int program_read_pid(const struct unit *unit);
-
-#endif

@@ -1,6 +1,5 @@
 /* Bytes on their way to something slow: a bounded ring that is written without ever waiting. */
-#ifndef LINUXKIT_QUEUE_H
-#define LINUXKIT_QUEUE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,5 +19,3 @@ int queue_flush(struct queue *queue, int fd);
 void queue_overwrite(struct queue *queue, const char *bytes, size_t length);
 /* Copies the last lines, at most count and size - 1 bytes; returns their length. */
 size_t queue_last_lines(const struct queue *queue, unsigned count, char *buffer, size_t size);
-
-#endif

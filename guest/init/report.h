@@ -1,6 +1,5 @@
 /* Records for the host, one JSON object a line, and the host's commands. */
-#ifndef LINUXKIT_REPORT_H
-#define LINUXKIT_REPORT_H
+#pragma once
 
 #include "unit.h"
 
@@ -23,5 +22,3 @@ void report_phase(const char *phase);
 void report_power(enum action action);
 
 const char *action_word(enum action action);
-
-#endif

@@ -1,10 +1,7 @@
 /* The way out: file systems are left clean. */
-#ifndef LINUXKIT_STOP_H
-#define LINUXKIT_STOP_H
+#pragma once
 
 #include <stdbool.h>
 
 /* Syncs and unmounts what it can; runs as a child process, since a dead disk blocks it. */
 int stop_unmount(bool machine);
-
-#endif

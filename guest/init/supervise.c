@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "console.h"
+#include "files.h"
 #include "log.h"
 #include "program.h"
 #include "report.h"
@@ -40,14 +41,13 @@ static void tell(const struct table *table, unsigned number)
 	TEXT(last, 400);
 	TEXT(how, 64);
 
-	if (unit_is_over(unit)) {
+	if (unit_is_over(unit))
 		log_read(number, sys_now());
-		log_last_line(number, &last);
+	if (unit->outcome == OUTCOME_FAILED) {
 		describe(unit, &how);
-	}
-	if (unit->outcome == OUTCOME_FAILED && (unit->timed_out || unit->undying || !last.length)) {
-		last.length = 0;
-		text_add(&last, how.data);
+		log_last_line(number, &last);
+		if (unit->timed_out || unit->undying || !last.length)
+			last = how;
 	}
 	report_unit(unit, section, last.data);
 	if (unit->outcome == OUTCOME_FAILED) {
@@ -100,6 +100,38 @@ static bool clean_step(struct table *table, unsigned number, enum unit_event *re
 	return true;
 }
 
+/*
+ * The kernel drops a signal for the first process of a PID namespace that has no handler for it,
+ * so there is nothing to wait for (pid_namespaces(7)).
+ */
+static bool is_deaf(int pid, int signal)
+{
+	char status[2048];
+	const char *names, *caught;
+	uint64_t mask = 0;
+	TEXT(path, 32);
+
+	text_add(&path, "/proc/");
+	text_add_number(&path, pid);
+	text_add(&path, "/status");
+	if (file_read(path.data, status, sizeof status) < 0)
+		return false;
+	names = strstr(status, "NSpid:\t");
+	caught = strstr(status, "SigCgt:\t");
+	if (!names || !caught || !strchr(names + 7, '\t') || strchr(names + 7, '\t') > strchr(names, '\n'))
+		return false; /* it has one number only: it lives in our own namespace */
+	for (caught += 8; *caught && *caught != '\n'; caught++)
+		mask = mask << 4 | (uint64_t)(*caught <= '9' ? *caught - '0' : *caught - 'a' + 10);
+	return !(mask >> (signal - 1) & 1);
+}
+
+static void ask_to_end(struct unit *unit)
+{
+	if (is_deaf(unit->main_pid, (int)unit->stop_signal))
+		unit->deadline = 0; /* straight on to SIGKILL */
+	(void)sys_kill(unit->main_pid, (int)unit->stop_signal);
+}
+
 static void kill_all(struct unit *unit)
 {
 	if (unit->main_pid)
@@ -118,7 +150,7 @@ void supervise(struct table *table, unsigned number, enum unit_event event, int 
 
 		more = false;
 		if (actions & DO_STOP)
-			(void)sys_kill(unit->main_pid, unit->stop_signal);
+			ask_to_end(unit);
 		if (actions & DO_KILL)
 			kill_all(unit);
 		if (actions & DO_REPORT)

@@ -1,6 +1,5 @@
 /* Does what the machine of unit states asks for, and tells the outside about it. */
-#ifndef LINUXKIT_SUPERVISE_H
-#define LINUXKIT_SUPERVISE_H
+#pragma once
 
 #include "table.h"
 
@@ -12,5 +11,3 @@ bool supervise_child(struct table *table, int pid, int status, int signal);
 int64_t supervise_deadlines(struct table *table);
 
 const char *section_word(enum section section);
-
-#endif

@@ -34,9 +34,9 @@
 #define MODULE_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE, Linux 5.17 */
 #define MAX_OPEN_FILES 1048576
 
-static int result(int done)
+static int result(long done)
 {
-	return done < 0 ? -errno : done;
+	return done < 0 ? -errno : (int)done;
 }
 
 int sys_open(const char *path, int flags, unsigned mode)
@@ -50,46 +50,21 @@ void sys_close(int fd)
 		(void)close(fd);
 }
 
-ssize_t sys_read(int fd, void *buffer, size_t size)
-{
-	ssize_t done = read(fd, buffer, size);
-
-	return done < 0 ? -errno : done;
-}
+ssize_t sys_read(int fd, void *buffer, size_t size) { return result(read(fd, buffer, size)); }
 
 ssize_t sys_write(int fd, const void *buffer, size_t size)
 {
-	ssize_t done = write(fd, buffer, size);
-
-	return done < 0 ? -errno : done;
+	return result(write(fd, buffer, size));
 }
 
 ssize_t sys_list(int fd, void *buffer, size_t size)
 {
-	long done = syscall(SYS_getdents64, fd, buffer, size);
-
-	return done < 0 ? -errno : done;
+	return result(syscall(SYS_getdents64, fd, buffer, size));
 }
 
-int sys_mkdir(const char *path, unsigned mode)
-{
-	return result(mkdir(path, mode));
-}
-
-int sys_rmdir(const char *path)
-{
-	return result(rmdir(path));
-}
-
-int sys_symlink(const char *target, const char *path)
-{
-	return result(symlink(target, path));
-}
-
-int sys_rename(const char *from, const char *to)
-{
-	return result(rename(from, to));
-}
+int sys_mkdir(const char *path, unsigned mode) { return result(mkdir(path, mode)); }
+int sys_symlink(const char *target, const char *path) { return result(symlink(target, path)); }
+int sys_rename(const char *from, const char *to) { return result(rename(from, to)); }
 
 bool sys_exists(const char *path)
 {
@@ -98,9 +73,7 @@ bool sys_exists(const char *path)
 
 ssize_t sys_readlink(const char *path, char *buffer, size_t size)
 {
-	ssize_t done = readlink(path, buffer, size);
-
-	return done < 0 ? -errno : done;
+	return result(readlink(path, buffer, size));
 }
 
 int64_t sys_file_size(int fd)
@@ -110,20 +83,9 @@ int64_t sys_file_size(int fd)
 	return fstat(fd, &status) < 0 ? -errno : (int64_t)status.st_size;
 }
 
-int sys_chdir(const char *path)
-{
-	return result(chdir(path));
-}
-
-int sys_chroot(const char *path)
-{
-	return result(chroot(path));
-}
-
-int sys_duplicate(int from, int to)
-{
-	return result(dup2(from, to));
-}
+int sys_chdir(const char *path) { return result(chdir(path)); }
+int sys_chroot(const char *path) { return result(chroot(path)); }
+int sys_duplicate(int from, int to) { return result(dup2(from, to)); }
 
 void sys_fill_standard(void)
 {
@@ -165,10 +127,7 @@ int sys_mount(const char *source, const char *target, const char *type, unsigned
 	return result(mount(source, target, type, flags, data));
 }
 
-int sys_umount(const char *target, int flags)
-{
-	return result(umount2(target, flags));
-}
+int sys_umount(const char *target, int flags) { return result(umount2(target, flags)); }
 
 int sys_is_memory_fs(const char *path)
 {
@@ -179,30 +138,16 @@ int sys_is_memory_fs(const char *path)
 	return (uint32_t)status.f_type == RAMFS_MAGIC || (uint32_t)status.f_type == TMPFS_MAGIC;
 }
 
-void sys_sync(void)
-{
-	sync();
-}
-
-int sys_fork(void)
-{
-	return result(fork());
-}
-
-_Noreturn void sys_exit(int status)
-{
-	_exit(status);
-}
+void sys_sync(void) { sync(); }
+int sys_fork(void) { return result(fork()); }
+_Noreturn void sys_exit(int status) { _exit(status); }
 
 int sys_exec(char *const argv[], char *const environment[])
 {
 	return result(execve(argv[0], argv, environment));
 }
 
-int sys_kill(int pid, int signal)
-{
-	return result(kill(pid, signal));
-}
+int sys_kill(int pid, int signal) { return result(kill(pid, signal)); }
 
 int sys_reap(int *ret_status, int *ret_signal)
 {
@@ -216,10 +161,7 @@ int sys_reap(int *ret_status, int *ret_signal)
 	return pid;
 }
 
-void sys_new_session(void)
-{
-	(void)setsid();
-}
+void sys_new_session(void) { (void)setsid(); }
 
 void sys_default_signals(void)
 {
@@ -266,10 +208,7 @@ int sys_next_signal(int fd)
 	return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
 }
 
-int sys_epoll(void)
-{
-	return result(epoll_create1(EPOLL_CLOEXEC));
-}
+int sys_epoll(void) { return result(epoll_create1(EPOLL_CLOEXEC)); }
 
 int sys_watch(int epoll, int fd, uint32_t events, uint64_t key)
 {
@@ -278,20 +217,14 @@ int sys_watch(int epoll, int fd, uint32_t events, uint64_t key)
 	return result(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
 }
 
-void sys_unwatch(int epoll, int fd)
-{
-	(void)epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
-}
+void sys_unwatch(int epoll, int fd) { (void)epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
 
 int sys_wait_events(int epoll, struct epoll_event *events, int count)
 {
 	return result(epoll_wait(epoll, events, count, -1));
 }
 
-int sys_timer(void)
-{
-	return result(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
-}
+int sys_timer(void) { return result(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)); }
 
 int sys_set_timer(int fd, int64_t at_ms)
 {
@@ -310,10 +243,7 @@ int64_t sys_now(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int64_t sys_clock(void)
-{
-	return (int64_t)time(NULL);
-}
+int64_t sys_clock(void) { return (int64_t)time(NULL); }
 
 bool sys_hung_up(int fd)
 {
@@ -322,16 +252,11 @@ bool sys_hung_up(int fd)
 	return poll(&one, 1, 0) > 0 && (one.revents & (POLLHUP | POLLERR));
 }
 
-int sys_pid(void)
-{
-	return getpid();
-}
+int sys_pid(void) { return getpid(); }
 
 int sys_load_module(int fd, bool compressed)
 {
-	long done = syscall(SYS_finit_module, fd, "", compressed ? MODULE_COMPRESSED : 0);
-
-	return done < 0 ? -errno : 0;
+	return result(syscall(SYS_finit_module, fd, "", compressed ? MODULE_COMPRESSED : 0));
 }
 
 const char *sys_kernel_release(void)
@@ -341,10 +266,7 @@ const char *sys_kernel_release(void)
 	return uname(&names) < 0 ? "" : names.release;
 }
 
-int sys_hostname(const char *name)
-{
-	return result(sethostname(name, strlen(name)));
-}
+int sys_hostname(const char *name) { return result(sethostname(name, strlen(name))); }
 
 int sys_loopback_up(void)
 {
@@ -374,7 +296,7 @@ int sys_clock_from_rtc(const char *device)
 	if (fd < 0)
 		return fd;
 	/* musl and glibc differ in the type of a request, the kernel does not */
-	done = result((int)syscall(SYS_ioctl, fd, (unsigned long)RTC_RD_TIME, &read_time));
+	done = result(syscall(SYS_ioctl, fd, (unsigned long)RTC_RD_TIME, &read_time));
 	(void)close(fd);
 	if (done < 0)
 		return done;
@@ -402,10 +324,7 @@ int sys_uevents(void)
 	return fd;
 }
 
-int sys_own_ctrl_alt_del(void)
-{
-	return result(reboot(RB_DISABLE_CAD));
-}
+int sys_own_ctrl_alt_del(void) { return result(reboot(RB_DISABLE_CAD)); }
 
 int sys_memory(int64_t *ret_total_kib, int64_t *ret_available_kib)
 {
@@ -426,7 +345,4 @@ int sys_memory(int64_t *ret_total_kib, int64_t *ret_available_kib)
 	return 0;
 }
 
-int sys_reboot(unsigned command)
-{
-	return result(reboot((int)command));
-}
+int sys_reboot(unsigned command) { return result(reboot((int)command)); }

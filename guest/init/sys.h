@@ -2,8 +2,7 @@
  * Every system call PID 1 makes.  Results are >= 0, or a negative errno.  Tests link other
  * bodies for these names; nothing else in guest/init may call the system.
  */
-#ifndef LINUXKIT_SYS_H
-#define LINUXKIT_SYS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +17,6 @@ ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *buffer, size_t size);
 ssize_t sys_list(int fd, void *buffer, size_t size); /* getdents64(2) */
 int sys_mkdir(const char *path, unsigned mode);
-int sys_rmdir(const char *path);
 int sys_symlink(const char *target, const char *path);
 int sys_rename(const char *from, const char *to);
 bool sys_exists(const char *path);
@@ -77,5 +75,3 @@ int sys_uevents(void);
 int sys_own_ctrl_alt_del(void);
 int sys_memory(int64_t *ret_total_kib, int64_t *ret_available_kib);
 int sys_reboot(unsigned command);
-
-#endif

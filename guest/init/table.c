@@ -91,14 +91,6 @@ bool table_record(const char *data, size_t size, size_t *at, struct record *ret,
 	return true;
 }
 
-static bool number(const struct record *record, unsigned field, uint64_t least, uint64_t most,
-		   uint64_t *ret, struct text *error)
-{
-	if (text_number(record_field(record, field), most, ret) && *ret >= least)
-		return true;
-	return fail(error, "bad number for ", record->name);
-}
-
 static bool word(const struct record *record, unsigned field, const char *const *names,
 		 size_t count, unsigned *ret, struct text *error)
 {
@@ -118,32 +110,34 @@ static bool absolute(const struct record *record, unsigned field, struct text *e
 	return fail(error, "no absolute path for ", record->name);
 }
 
-static bool read_setting(struct table *table, const struct record *record, struct text *error)
+struct number {
+	enum record_kind kind;
+	uint64_t least, most;
+	int64_t *place;
+};
+
+/* The records that are one number: their limits, and where the number goes. */
+static bool read_number(struct table *table, struct unit *unit, const struct record *record,
+			struct text *error)
 {
+	const struct number numbers[] = {
+		{RECORD_LOG_RING, 256, MAX_LOG_RING, &table->log_ring},
+		{RECORD_LOG_FILE, 0, MAX_LOG_FILE, &table->log_file},
+		{RECORD_CONSOLE_RATE, 0, MAX_CONSOLE_RATE, &table->console_rate},
+		{RECORD_PARALLEL, 1, MAX_PARALLEL, &table->parallel},
+		{RECORD_STOP_SIGNAL, 1, 64, &unit->stop_signal},
+		{RECORD_GRACE, 0, MAX_TIME_MS, &unit->grace_ms},
+		{RECORD_TIMEOUT, 0, MAX_TIME_MS, &unit->timeout_ms},
+	};
+	const struct number *number = numbers;
 	uint64_t value = 0;
 
-	switch (record->kind) {
-	case RECORD_LOG_RING:
-		if (!number(record, 0, 256, MAX_LOG_RING, &value, error))
-			return false;
-		table->log_ring = (size_t)value;
-		return true;
-	case RECORD_LOG_FILE:
-		if (!number(record, 0, 0, MAX_LOG_FILE, &value, error))
-			return false;
-		table->log_file = (size_t)value;
-		return true;
-	case RECORD_CONSOLE_RATE:
-		if (!number(record, 0, 0, MAX_CONSOLE_RATE, &value, error))
-			return false;
-		table->console_rate = (size_t)value;
-		return true;
-	default: /* RECORD_PARALLEL, the last of the heads */
-		if (!number(record, 0, 1, MAX_PARALLEL, &value, error))
-			return false;
-		table->parallel = (unsigned)value;
-		return true;
-	}
+	while (number->kind != record->kind)
+		number++;
+	if (!text_number(record_field(record, 0), number->most, &value) || value < number->least)
+		return fail(error, "bad number for ", record->name);
+	*number->place = (int64_t)value;
+	return true;
 }
 
 static bool begin_unit(struct table *table, const struct record *record, struct text *error)
@@ -165,9 +159,9 @@ static bool begin_unit(struct table *table, const struct record *record, struct 
 	return true;
 }
 
-static bool read_property(struct unit *unit, const struct record *record, struct text *error)
+static bool read_property(struct table *table, const struct record *record, struct text *error)
 {
-	uint64_t value = 0;
+	struct unit *unit = &table->units[table->unit_count - 1];
 	unsigned choice = 0;
 
 	switch (record->kind) {
@@ -176,33 +170,20 @@ static bool read_property(struct unit *unit, const struct record *record, struct
 			return false;
 		unit->on_failure = (enum policy)choice;
 		return true;
-	case RECORD_STOP_SIGNAL:
-		if (!number(record, 0, 1, 64, &value, error))
-			return false;
-		unit->stop_signal = (int)value;
-		return true;
-	case RECORD_GRACE:
-		if (!number(record, 0, 0, MAX_TIME_MS, &value, error))
-			return false;
-		unit->grace_ms = (int64_t)value;
-		return true;
-	case RECORD_TIMEOUT:
-		if (!number(record, 0, 0, MAX_TIME_MS, &value, error))
-			return false;
-		unit->timeout_ms = (int64_t)value;
-		return true;
 	case RECORD_PIDFILE:
 		unit->pidfile = record_field(record, 0);
 		return absolute(record, 0, error);
-	default: /* RECORD_LOG, the last of the properties */
+	case RECORD_LOG:
 		unit->log = record_field(record, 0);
 		return absolute(record, 0, error);
+	default:
+		return read_number(table, unit, record, error);
 	}
 }
 
 static bool check_step(const struct record *record, struct text *error)
 {
-	uint64_t value = 0;
+	uint64_t flags = 0;
 	unsigned choice = 0;
 
 	switch (record->kind) {
@@ -212,8 +193,9 @@ static bool check_step(const struct record *record, struct text *error)
 				return fail(error, "bad mode for ", record->name);
 		return absolute(record, 0, error);
 	case RECORD_MOUNT:
-		return absolute(record, 1, error) &&
-		       number(record, 3, 0, UINT32_MAX, &value, error);
+		if (!text_number(record_field(record, 3), UINT32_MAX, &flags))
+			return fail(error, "bad flags for ", record->name);
+		return absolute(record, 1, error);
 	case RECORD_BIND_NS:
 		return word(record, 0, namespace_names, COUNT(namespace_names), &choice, error) &&
 		       absolute(record, 1, error);
@@ -276,10 +258,9 @@ static bool read_records(struct table *table, size_t at, struct text *error)
 		}
 		if (rules[record.kind].place != expected[part])
 			return fail(error, "misplaced record ", record.name);
-		if (part == IN_HEAD ? !read_setting(table, &record, error)
-		    : part == IN_PROPERTIES
-			    ? !read_property(&table->units[table->unit_count - 1], &record, error)
-			    : !check_step(&record, error))
+		if (part == IN_HEAD ? !read_number(table, table->units, &record, error)
+		    : part == IN_PROPERTIES ? !read_property(table, &record, error)
+					    : !check_step(&record, error))
 			return false;
 		empty = false;
 	}

@@ -1,6 +1,5 @@
 /* The boot table: read once, checked completely, then walked in place. */
-#ifndef LINUXKIT_TABLE_H
-#define LINUXKIT_TABLE_H
+#pragma once
 
 #include "../include/layout.h"
 #include "text.h"
@@ -21,8 +20,7 @@ struct record {
 struct table {
 	const char *data;
 	size_t size;
-	size_t log_ring, log_file, console_rate;
-	unsigned parallel;
+	int64_t log_ring, log_file, console_rate, parallel;
 	unsigned unit_count;
 	struct unit *units;
 };
@@ -46,5 +44,3 @@ const char *record_field(const struct record *record, unsigned i);
 /* One record of any kind, checked against the limits; used by table_read and the dump. */
 bool table_record(const char *data, size_t size, size_t *at, struct record *ret, struct text *error);
 enum record_place record_place(enum record_kind kind);
-
-#endif

@@ -1,6 +1,5 @@
 /* Bounded text: always NUL-terminated, never longer than its buffer; it knows when it was cut. */
-#ifndef LINUXKIT_TEXT_H
-#define LINUXKIT_TEXT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,5 +31,3 @@ bool text_number(const char *string, uint64_t max, uint64_t *ret);
 bool text_same_module(const char *a, const char *b);
 /* Shell pattern: '*', '?' and [sets]; '-' and '_' are the same outside of sets. */
 bool text_matches(const char *pattern, const char *string);
-
-#endif

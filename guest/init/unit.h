@@ -8,8 +8,7 @@
  * process is.  Whatever way it ends, the clean program follows.  unit_react() is pure: it changes
  * the unit's fields only and says what is to be done.
  */
-#ifndef LINUXKIT_UNIT_H
-#define LINUXKIT_UNIT_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,8 +58,7 @@ struct unit {
 	const char *pidfile; /* NULL: the last step's process is the main process */
 	const char *log;     /* NULL: no file */
 	enum policy on_failure;
-	int stop_signal;
-	int64_t grace_ms, timeout_ms; /* timeout 0: none */
+	int64_t stop_signal, grace_ms, timeout_ms; /* timeout 0: none */
 	size_t start, clean;          /* places in the table, 0: none */
 
 	/* the machine */
@@ -84,5 +82,3 @@ bool unit_is_over(const struct unit *unit);
 
 /* "starting", "running", "exited", "failed" or "stopped". */
 const char *unit_word(const struct unit *unit);
-
-#endif

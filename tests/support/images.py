@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 from linuxkit.base import digest
 from linuxkit.oci.image import Layer, write_image
 from linuxkit.oci.model import Descriptor, Platform
-from linuxkit.oci.store import Store
 from linuxkit.tree import tar
 from linuxkit.tree.entry import Bytes, Entry, Kind
+
+if TYPE_CHECKING:
+    from linuxkit.oci.store import Store
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 Files = dict[str, "str | bytes | Entry"]

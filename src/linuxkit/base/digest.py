@@ -41,7 +41,10 @@ def of_bytes(data: ReadableBuffer) -> Digest:
 
 def of_file(stream: BinaryIO) -> Digest:
     """The digest of everything that is left in ``stream``."""
-    return Digest("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
+    checksum = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        checksum.update(chunk)
+    return Digest("sha256:" + checksum.hexdigest())
 
 
 def canonical_json(value: object) -> bytes:

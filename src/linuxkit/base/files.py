@@ -96,7 +96,10 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     try:
         kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
         request = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
-        fcntl.fcntl(handle, fcntl.F_OFD_SETLKW, request)
+        try:
+            fcntl.fcntl(handle, fcntl.F_OFD_SETLKW, request)
+        except OSError as error:
+            raise os_error(error, "lock", path) from error
         yield
     finally:
         os.close(handle)

@@ -151,5 +151,9 @@ def _payload(scratch: BinaryIO, size: int) -> tuple[int, int]:
         raise Error("LK0707", "the kernel's boot protocol is older than 2.08")
     offset, length = struct.unpack_from("<II", head, _PAYLOAD)
     sectors = head[_SETUP_SECTS] or 4
-    # The payload ends with its uncompressed length in four bytes, which no format has a place for.
-    return (sectors + 1) * 512 + offset, length - 4
+    start = (sectors + 1) * 512 + offset
+    scratch.seek(start)
+    # The kernel's build appends the uncompressed length in four bytes, but for gzip, which ends
+    # with it anyway (scripts/Makefile.lib, size_append).
+    gzip = scratch.read(2) == b"\x1f\x8b"
+    return start, length if gzip else length - 4

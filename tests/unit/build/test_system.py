@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import tarfile
 
 import pytest
-from support.images import Files, archive, image
 
 import linuxkit
 from linuxkit.base.errors import Error
 from linuxkit.sources.store import Stored
-from linuxkit.tree import cpio, tar
+from linuxkit.tree import compress, cpio, tar
 from linuxkit.tree.entry import Bytes, Entry, Kind
+from support.images import Files, archive, image
 
 FORMATS = ["tar", "kernel+initrd", "tar-kernel-initrd", "docker"]
 YML = """\
@@ -277,12 +278,33 @@ def test_stream_to_a_pipe_is_the_file(store, tmp_path):
     pid = os.fork()
     if not pid:
         os.close(reader)
-        with open(writer, "wb") as out:
+        with os.fdopen(writer, "wb") as out:
             formats.find_streamable("tar").write(made, out)
         os._exit(0)
     os.close(writer)
-    with open(reader, "rb") as pipe:
+    with os.fdopen(reader, "rb") as pipe:
         data = pipe.read()
     os.waitpid(pid, 0)
     assert data == (folder / "t.tar").read_bytes()
-    assert tarfile.open(fileobj=io.BytesIO(data)).getmembers()
+
+
+def bzimage(payload: bytes, appended: bytes) -> bytes:
+    """A kernel image of boot protocol 2.12 around ``payload`` (Documentation/arch/x86/boot)."""
+    head = bytearray(1024)
+    head[0x1F1] = 1  # one sector of set-up code after the boot sector
+    head[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", head, 0x206, 0x20C)
+    struct.pack_into("<II", head, 0x248, 64, len(payload) + len(appended))
+    return bytes(head) + bytes(64) + payload + appended + b"the rest of the kernel"
+
+
+@pytest.mark.parametrize(("compression", "appended"), [("gzip", b""), ("zstd", b"size"), ("xz", b"size")])
+def test_payload_of_a_bzimage(store, tmp_path, compression, appended):
+    packed = io.BytesIO()
+    writer = compress.open_writer(compression, None, packed)
+    writer.write(b"VMLINUX" * 1000)
+    writer.close()
+    kernel = bzimage(packed.getvalue(), appended)
+    image(store, "docker.io/lk/kernel:1", {"kernel": kernel, "kernel.tar": archive({})})
+    made = system(store, tmp_path, YML, decompress_kernel=True)
+    assert store.read(made.kernel.binary.blob.digest, 1 << 20) == b"VMLINUX" * 1000

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 
 
+class _Stopped(Exception):  # noqa: N818 - never leaves this module
+    """Ends a download that nobody waits for any more."""
+
+
 class Pool:
     """The .debs of a store, and where to get more."""
 
@@ -50,7 +54,16 @@ class Pool:
         mirrors, transport = self._mirrors(), self._transport()
         total = sum(deb.size for deb in missing)
         with events.task("download", what, total) as task:
-            raise_all(_side_by_side(lambda d: self._one(d, mirrors, transport, task), missing))
+
+            def get(deb: Deb, stopped: Callable[[], bool]) -> None:
+                def advance(done: int) -> None:
+                    if stopped():
+                        raise _Stopped
+                    task.advance(done)
+
+                self._one(deb, mirrors, transport, advance)
+
+            raise_all(_side_by_side(get, missing))
 
     def open(self, deb: Deb) -> BinaryIO:
         """Open a .deb that is present, after checking its bytes.  Raises LK0303 to LK0305."""
@@ -65,12 +78,14 @@ class Pool:
         handle.seek(0)
         return handle
 
-    def _one(self, deb: Deb, mirrors: Mirrors, transport: Transport, task: events.Task) -> None:
+    def _one(
+        self, deb: Deb, mirrors: Mirrors, transport: Transport, advance: Callable[[int], None]
+    ) -> None:
         failures: list[Error] = []
         for url in mirrors.files(deb.suite, deb.pool, deb.seen):
             try:
                 with self._store.writer(deb.sha256, deb.size) as blob:
-                    transport.fetch(url, blob, limit=deb.size, progress=task.advance)
+                    transport.fetch(url, blob, limit=deb.size, progress=advance)
             except Error as error:
                 failures.append(error)
             else:
@@ -99,21 +114,29 @@ def _not_had(deb: Deb, failures: Sequence[Error]) -> Error:
     return Error(first.code, first.message, hint=first.hint, detail=f"while fetching {name}")
 
 
-def _side_by_side(work: Callable[[Deb], None], debs: Sequence[Deb]) -> list[Error]:
+def _side_by_side(
+    work: Callable[[Deb, Callable[[], bool]], None], debs: Sequence[Deb]
+) -> list[Error]:
+    """Do ``work`` for each of ``debs``; what is under way ends early when there is no use in it."""
+    import threading
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import copy_context
 
+    stop = threading.Event()
     errors: list[Error] = []
     with ThreadPoolExecutor(_AT_ONCE) as workers:
         # Each job has its own copy of the context, for the reporter is found through it.
-        jobs = [workers.submit(copy_context().run, work, deb) for deb in debs]
-        for job in jobs:
-            try:
-                job.result()
-            except Error as error:
-                errors.append(error)
-                # One unreachable host is one message, not forty.
-                if error.code == "LK0410":
-                    workers.shutdown(cancel_futures=True)
-                    break
+        jobs = [workers.submit(copy_context().run, work, deb, stop.is_set) for deb in debs]
+        try:
+            for job in jobs:
+                try:
+                    job.result()
+                except Error as error:
+                    errors.append(error)
+                    if error.code == "LK0410":  # one unreachable host is one message, not forty
+                        break
+        finally:
+            # Also after an interrupt: who pressed Ctrl-C does not want to wait for the rest.
+            stop.set()
+            workers.shutdown(wait=False, cancel_futures=True)
     return errors

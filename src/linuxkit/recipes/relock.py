@@ -145,22 +145,28 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def differences(old: Lock, new: Lock) -> list[str]:
-    """What changed, a line for each recipe and architecture, for people to read."""
+    """What changed, for people to read: a line for each recipe and kind of change."""
     lines: list[str] = []
     for name in sorted({*old.packages, *new.packages}):
+        changes: dict[str, list[str]] = {}
         for arch in platform.names():
-            before = {deb.package: deb.version for deb in old.debs_of(name, arch)}
-            after = {deb.package: deb.version for deb in new.debs_of(name, arch)}
-            changed = [
-                _change(package, before.get(package), after.get(package))
-                for package in sorted({*before, *after})
-                if before.get(package) != after.get(package)
-            ]
-            if changed:
-                lines.append(f"{name} {arch}: {', '.join(changed)}")
+            if old.debs_of(name, arch) != new.debs_of(name, arch):
+                changes.setdefault(_changes(old, new, name, arch), []).append(arch)
             elif old.of(name, arch) != new.of(name, arch):
-                lines.append(f"{name} {arch}: recipe changed, same packages")
+                changes.setdefault("the recipe changed, the packages did not", []).append(arch)
+        lines += [f"{name} ({', '.join(arches)}): {text}" for text, arches in changes.items()]
     return lines
+
+
+def _changes(old: Lock, new: Lock, name: str, arch: str) -> str:
+    before = {deb.package: deb.version for deb in old.debs_of(name, arch)}
+    after = {deb.package: deb.version for deb in new.debs_of(name, arch)}
+    words = (
+        _change(package, before.get(package), after.get(package))
+        for package in sorted({*before, *after})
+        if before.get(package) != after.get(package)
+    )
+    return ", ".join(words) or "the same versions with other bytes"
 
 
 def _change(package: str, before: str | None, after: str | None) -> str:

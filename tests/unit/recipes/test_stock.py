@@ -169,7 +169,7 @@ def test_lock_names_only_what_is_used(bench):
     assert lock.debs["web_1.2-3_amd64"].seen == "20261124T120000Z"
     assert lock.suites["trixie"]["date"] == "2026-11-23T12:00:00Z"
     assert relock.differences(old, lock) == [
-        "web amd64: +libc 2.41-1, +libx1 1:2.0-1, +tools 1, +web 1.2-3"
+        "web (amd64): +libc 2.41-1, +libx1 1:2.0-1, +tools 1, +web 1.2-3"
     ]
 
 
@@ -509,7 +509,7 @@ def test_relocking_changes_no_more_than_it_must(bench):
     newer = [p._replace(version="2") if p.name == "tools" else p for p in PACKAGES]
     bench.archive.publish("trixie", newer, date=NOW - timedelta(hours=1))
     old, refreshed = bench.lock()
-    assert relock.differences(old, refreshed.lock) == ["web amd64: tools 1 → 2"]
+    assert relock.differences(old, refreshed.lock) == ["web (amd64): tools 1 → 2"]
     assert refreshed.lock.debs["web_1.2-3_amd64"] == old.debs["web_1.2-3_amd64"]
 
 

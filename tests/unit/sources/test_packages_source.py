@@ -47,7 +47,7 @@ def lines(capsys) -> list[str]:
 
 def test_lock_build_find(site, capsys):
     assert main(["pkg", "lock", "--arch", "amd64", "-q"]) == 0
-    assert lines(capsys) == ["web amd64: +web 1.0-1"]
+    assert lines(capsys) == ["web (amd64): +web 1.0-1"]
     assert main(["pkg", "lock", "--arch", "amd64", "--check"]) == 0
     assert lines(capsys) == ["no package changes"]
     store = Store(site / "cache")
@@ -99,7 +99,7 @@ def test_unknown_name(site):
 def test_check_fails_when_something_would_change(site, capsys):
     assert main(["pkg", "lock", "--arch", "amd64", "--check"]) == 1
     out, err = capsys.readouterr()
-    assert out == "web amd64: +web 1.0-1\n"
+    assert out == "web (amd64): +web 1.0-1\n"
     assert "LK0544" in err
     assert not (site / "debian.lock").exists()
 

@@ -158,6 +158,7 @@ void early_machine(void)
 	early_folders();
 	make_resolv_conf();
 	complain("sharing mounts", "", sys_mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL));
+	/* the file system, not only this mount of it: a bind mount of / would else be writable */
 	complain("making / read-only", "",
-		 sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | (memory_root ? MS_BIND : 0), NULL));
+		 sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL));
 }

@@ -1,0 +1,78 @@
+"""Systems built from a YAML text and booted in QEMU, for tests.
+
+One store serves a whole test session; LINUXKIT_TEST_CACHE names one that outlives it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import linuxkit
+from linuxkit import runners
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from linuxkit.build.artifact import Artifact
+    from linuxkit.runners import Running
+
+HEAD = """\
+kernel:
+  image: "@pkg:kernel"
+  cmdline: "console=ttyS0 quiet panic=-1"
+init: ["@pkg:init", "@pkg:crun"]
+"""
+
+
+class Workshop:
+    """Builds systems into ``folder`` with the store ``cache``, and boots them."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder = folder
+        self.cache = cache
+        self._built: dict[tuple[str, str, str], Artifact] = {}
+
+    def build(
+        self, text: str, *, arch: str = "amd64", name: str = "", compression: str = "zstd"
+    ) -> Artifact:
+        """The kernel+initrd of a system whose YAML is ``text``; the same text is built once."""
+        key = (text, arch, compression)
+        if key not in self._built:
+            store = linuxkit.open_store(self.cache)
+            spec = linuxkit.load(["-"], arch=arch, stdin=text.encode())
+            sources = linuxkit.default_sources(store)
+            plan = linuxkit.resolve(spec, store=store, sources=sources, arch=arch)
+            linuxkit.fetch(plan, store=store)
+            system = linuxkit.assemble(plan, store=store)
+            chosen = name or f"system{len(self._built)}"
+            (self._built[key],) = linuxkit.emit(
+                system,
+                ["kernel+initrd"],
+                directory=self.folder,
+                name=chosen,
+                compression=compression,
+            )
+        return self._built[key]
+
+    def boot(self, system: str | Artifact, **options: object) -> Running:
+        """Start a machine (to be used as a context manager) from a YAML text or an artifact.
+
+        A reboot ends it unless the options say otherwise: a guest that crashes must not come back.
+        """
+        artifact = self.build(system) if isinstance(system, str) else system
+        given = {"cache": self.cache, "reboot": False, "memory_mib": 512, **options}
+        return runners.start(artifact, runners.Options(**given))  # type: ignore[arg-type] # a test's
+
+
+def cache_folder(fallback: Path) -> Path:
+    """The store of this test session."""
+    chosen = os.environ.get("LINUXKIT_TEST_CACHE")
+    return fallback if not chosen else type(fallback)(chosen)
+
+
+def free_port() -> int:
+    """A port of this host that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -3,19 +3,18 @@
 # the background, so that option is taken off then.
 set -eu
 
+once=no
 for argument; do
-	case "$argument" in
-	-1 | --oneshot)
-		count=$#
-		for argument; do
-			case "$argument" in
-			-B | --nobackground) ;;
-			*) set -- "$@" "$argument" ;;
-			esac
-		done
-		shift "$count"
-		break
-		;;
-	esac
+	case "$argument" in -1 | --oneshot) once=yes ;; esac
 done
+if [ "$once" = yes ]; then
+	count=$#
+	for argument; do
+		case "$argument" in
+		-B | --nobackground) ;;
+		*) set -- "$@" "$argument" ;;
+		esac
+	done
+	shift "$count"
+fi
 exec /usr/lib/dhcpcd/dhcpcd "$@"

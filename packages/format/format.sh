@@ -70,8 +70,9 @@ disks() {
 		esac
 		read -r sectors <"$path/size"
 		read -r read_only <"$path/ro"
-		[ "$sectors" -gt 0 ] && [ "$read_only" = 0 ] || continue
-		[ -b "/dev/$name" ] && echo "/dev/$name"
+		if [ "$sectors" -gt 0 ] && [ "$read_only" = 0 ] && [ -b "/dev/$name" ]; then
+			echo "/dev/$name"
+		fi
 	done
 }
 

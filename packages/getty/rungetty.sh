@@ -59,5 +59,6 @@ if [ -z "$children" ]; then
 	exit 1
 fi
 # shellcheck disable=SC2086  # several words on purpose
-trap "kill $children; exit 0" TERM INT HUP
+stop() { kill $children; }
+trap 'stop; exit 0' TERM INT HUP
 wait

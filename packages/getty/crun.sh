@@ -1,0 +1,3 @@
+#!/bin/sh
+# The machine's crun, in its own root file system.
+exec chroot /hostroot /usr/bin/crun "$@"

@@ -1,0 +1,260 @@
+"""The stock packages: recipes that say why, scripts that parse and refuse nonsense."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from linuxkit.base import digest, platform
+from linuxkit.recipes import recipe as recipes
+from linuxkit.spec import labels
+
+HERE = Path(__file__).resolve().parents[3]
+PACKAGES = HERE / "packages"
+NAMES = sorted(path.parent.name for path in PACKAGES.glob("*/build.yml"))
+PROMISED = {
+    "busybox", "ca-certificates", "crun", "dhcpcd", "format", "getty", "init", "kernel", "mount",
+    "nginx", "ntpd", "poweroff", "redis", "rngd", "runc", "sshd", "sysctl",
+}  # fmt: skip
+
+
+def script_paths():
+    for path in sorted(PACKAGES.glob("*/*")):
+        if path.is_file() and path.read_bytes()[:2] == b"#!":
+            yield path
+
+
+SCRIPTS = list(script_paths())
+
+
+def text_of(name):
+    return (PACKAGES / name / "build.yml").read_text()
+
+
+def load(name):
+    return recipes.load(PACKAGES / name)
+
+
+def settings_of(name):
+    config = load(name).config
+    return labels.decode(digest.canonical_json(config).decode(), name) if config else None
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a script with hardly any program in reach: none of them may touch this machine."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "tr").symlink_to(shutil.which("tr"))
+    shell = shutil.which("sh")
+
+    def start(script, *args):
+        done = subprocess.run(
+            [shell, PACKAGES / script, *args],
+            capture_output=True, text=True, check=False, timeout=20, env={"PATH": str(tools)},
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    return start
+
+
+def test_all_are_there():
+    assert set(NAMES) >= PROMISED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_header_says_what_it_is_for(name):
+    first, _, rest = text_of(name).partition("\n")
+    assert first.startswith("# ")
+    assert re.search(rf"^image: {re.escape(name)}$", rest, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_made_for_every_architecture(name):
+    assert "\narches: " in text_of(name)
+    says = load(name).says
+    assert set(says.arches) == set(platform.names())
+    if says.kernel:
+        assert set(says.kernel.packages) == set(platform.names())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_of_the_folder_is_used(name):
+    folder = PACKAGES / name
+    named = {file.source for file in load(name).says.files if file.source}
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert there - {"build.yml"} == named
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_valid(name):
+    settings = settings_of(name)
+    says = load(name).says
+    runs_nothing = says.kernel or name in ("init", "crun", "runc", "ca-certificates")
+    assert (settings is None) == bool(runs_nothing or name == "busybox")
+    assert bool(says.entrypoint or says.cmd) != bool(runs_nothing)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_privilege_has_its_reason(name):
+    for line in text_of(name).splitlines():
+        if re.match(r"\s*- CAP_", line):
+            assert re.search(r"#\s\w", line), f"{line.strip()}: why?"
+    if settings_of(name) and "capabilities: [all]" in text_of(name):
+        assert name in ("getty", "sshd")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_servers_are_not_root(name):
+    settings, says = settings_of(name), load(name).says
+    if says.user:
+        uid, gid = map(int, says.user.split(":"))
+        assert settings is not None
+        assert (settings.uid, settings.gid) == (uid, gid)
+        assert uid in {user.uid for user in says.users}
+        assert settings.readonly
+        assert settings.no_new_privileges
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_are_said_once_and_parents_are_folders(name):
+    files = load(name).says.files
+    paths = [file.path for file in files]
+    assert len(paths) == len(set(paths))
+    others = {file.path for file in files if not file.directory}
+    for path in paths:
+        assert not any(path.startswith(f"{other}/") for other in others), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scripts_are_executable_and_have_a_shell(name):
+    says = load(name).says
+    scripts = [
+        file for file in says.files
+        if file.source and (PACKAGES / name / file.source).read_bytes()[:2] == b"#!"
+    ]  # fmt: skip
+    for file in scripts:
+        assert file.mode is not None
+        assert file.mode.bits == 0o755, file.path
+    shells = {file.path for file in says.files if file.symlink} | set(
+        (says.debian and says.debian.keep) or ()
+    )
+    assert not scripts or "usr/bin/sh" in shells
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(PACKAGES)))
+def test_script_parses(script):
+    assert script.read_text().startswith("#!/bin/sh\n# ")
+    assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+    if shutil.which("bash"):
+        assert subprocess.run(["bash", "--posix", "-n", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(PACKAGES)))
+def test_script_has_no_findings(need, script):
+    need("shellcheck")
+    subprocess.run(["shellcheck", "-s", "sh", script], check=True)
+
+
+def test_wide_kernel_has_all_of_the_small_one():
+    small, wide = load("kernel").says.kernel, load("kernel-full").says.kernel
+    assert small is not None
+    assert wide is not None
+    assert small.packages == wide.packages
+    for arch in platform.names():
+        missing = {m.replace("-", "_") for m in small.modules.get(arch)} - {
+            m.replace("-", "_") for m in wide.modules.get(arch)
+        }
+        assert not missing, arch
+
+
+def test_init_images_say_what_they_bring():
+    assert load("init").says.labels["org.linuxkit.boot-table"] == "1"
+    for name in ("crun", "runc"):
+        says = load(name).says
+        runtime = says.labels["org.linuxkit.runtime"].removeprefix("/")
+        assert says.debian is not None
+        assert not says.debian.usr_merge
+        assert runtime in {file.path for file in says.files} | set(says.debian.keep or ())
+
+
+def test_reference_page_has_a_row_for_each():
+    page = (HERE / "docs/reference/packages.md").read_text()
+    assert [name for name in NAMES if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "args", "status", "message"),
+    [
+        ("poweroff/poweroff.sh", ["1x"], 2, '"1x" is not a number of seconds'),
+        ("poweroff/poweroff.sh", [""], 2, "is not a number of seconds"),
+        ("format/format.sh", ["-type", "xfs"], 2, 'file system type "xfs" is not known'),
+        ("format/format.sh", ["-partition=apm"], 2, 'partition table "apm" is not known'),
+        ("format/format.sh", ["--label"], 2, "--label needs a value"),
+        ("format/format.sh", ["-label", "x" * 17], 2, "longer than the 16 characters"),
+        ("format/format.sh", ["-quick"], 2, "unknown option -quick"),
+        ("format/format.sh", ["-force"], 2, "-force needs a DEVICE"),
+        ("format/format.sh", ["/dev/a", "/dev/b"], 2, "one DEVICE only"),
+        ("format/format.sh", ["/dev/no-such-disk"], 1, "/dev/no-such-disk is not a disk"),
+        ("mount/mountie.sh", [], 2, "MOUNTPOINT is missing"),
+        ("mount/mountie.sh", ["-uuid", "1", "-label", "2", "/m"], 2, "choose one of"),
+        ("mount/mountie.sh", ["-label=", "/m"], 2, "empty label"),
+        ("mount/mountie.sh", ["/var/../etc"], 2, 'must not contain ".."'),
+        ("mount/mountie.sh", ["data"], 2, "must be an absolute path"),
+        ("mount/mountie.sh", ["-fast", "/m"], 2, "unknown option -fast"),
+        ("sysctl/sysctl.sh", ["/no/such/file"], 1, "/no/such/file: no such file or directory"),
+    ],
+)
+def test_script_refuses(run, script, args, status, message):
+    code, _out, err = run(script, *args)
+    assert code == status
+    assert message in err
+
+
+@pytest.mark.parametrize("script", ["format/format.sh", "mount/mountie.sh"])
+def test_script_helps(run, script):
+    code, out, err = run(script, "-help")
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "messages"),
+    [
+        ("", 0, []),
+        ("# kernel.no = 1\n  ; other\n\n", 0, []),
+        ("-kernel.no_such_key = 1\n", 0, []),
+        ("kernel.no_such_key = 1", 1, [':1: this kernel has no parameter "kernel.no_such_key"']),
+        ("nonsense\n", 1, [':1: expected "key = value", found "nonsense"']),
+        ("a/../../b=1\n", 1, [':1: "a/../../b" is not a kernel parameter']),
+        ("x.a = 1\ny/b=2\n", 1, [":1: this kernel", ":2: this kernel"]),
+        ("kernel.ostype = Other\n", 1, [":1: the kernel refuses kernel.ostype = Other"]),
+    ],
+)
+def test_sysctl_reads(run, tmp_path, text, status, messages):
+    folder = tmp_path / "sysctl.d"
+    folder.mkdir()
+    (folder / "10-test.conf").write_text(text)
+    (folder / "README").write_text("not read")
+    code, _out, err = run("sysctl/sysctl.sh", str(folder))
+    assert (code, len(err.splitlines())) == (status, len(messages))
+    for message in messages:
+        assert message in err
+
+
+def test_sysctl_keys_are_said_once():
+    text = (PACKAGES / "sysctl/00-linuxkit.conf").read_text()
+    keys = re.findall(r"^-?([a-z][\w./-]*) = \S", text, re.MULTILINE)
+    assert len(keys) == len(set(keys)) > 40
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(keys)
+
+
+def test_rngd_waits_for_the_kernel(run):
+    code, out, _err = run("rngd/rngd.sh", "-1")
+    assert code == 0
+    assert "random generator is ready" in out

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from linuxkit.base.errors import Error, printable, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _ONE_DASH = re.compile(r"-([a-z][a-z-]+)(=.*)?", re.DOTALL)
 PROGRAM = "linuxkit"
@@ -26,6 +26,29 @@ class Parser(argparse.ArgumentParser):
         settings.setdefault("formatter_class", _Formatter)
         super().__init__(allow_abbrev=False, **settings)  # type: ignore[arg-type] # passed through
         self._optional: dict[str, re.Pattern[str]] = {}
+
+    def add_switch(self, name: str, text: str) -> None:
+        """A flag without a value."""
+        self.add_argument(name, action="store_true", help=text)
+
+    def add_value(
+        self,
+        names: str,
+        metavar: str,
+        text: str,
+        *,
+        convert: Callable[[str], object] = str,
+        default: object = "",
+    ) -> None:
+        """A flag with a value; ``names`` stand apart by spaces.  A list as default: repeatable."""
+        self.add_argument(
+            *names.split(),
+            metavar=metavar,
+            help=text,
+            type=convert,
+            default=default,
+            action="append" if isinstance(default, list) else "store",
+        )
 
     def add_optional(
         self,

@@ -45,47 +45,28 @@ def configure(parser: Parser) -> None:
         "Build a system from YAML files, which are merged in their order; - is standard input.\n"
         "Writes NAME-kernel, NAME-initrd.img and NAME-cmdline unless told otherwise."
     )
-    add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="YAML file, or - for standard input")
-    add("--name", default="", help="name of the output (else the last file's, without extension)")
-    add("--dir", default="", metavar="DIR", help="folder of the output (else the current one)")
-    add(
-        "-o",
-        "--o",
-        default="",
-        metavar="FILE",
-        help="write the one format, tar or docker, to FILE; - is standard output",
-    )
-    add(
-        "-f",
-        "--format",
-        action="append",
-        default=[],
-        metavar="LIST",
-        help=f"output formats, separated by commas or repeated (else {formats.DEFAULT})",
-    )
-    add("--arch", default="", help="architecture of the system (else this machine's)")
-    add(
-        "--compress",
-        default="zstd",
-        metavar="NAME[:LEVEL]",
-        help="compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none",
-    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML file; - is standard input")
+    add, switch = parser.add_value, parser.add_switch
+    add("--name", "NAME", "name of the output (else the last file's, without extension)")
+    add("--dir", "DIR", "folder of the output (else the current one)")
+    add("-o --o", "FILE", "write the one format, tar or docker, to FILE; - is standard output")
+    text = f"output formats, separated by commas or repeated (else {formats.DEFAULT})"
+    add("-f --format", "LIST", text, default=[])
+    add("--arch", "ARCH", "architecture of the system (else this machine's)")
+    text = "compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none"
+    add("--compress", "NAME[:LEVEL]", text, default="zstd")
+    text = "print the size of every part; with a value: the size of disk images"
     parser.add_optional(
-        "--size",
-        pattern=r"\d+([MG]B?)?",
-        const=_REPORT,
-        metavar="SIZE",
-        help="print the size of every part; with a value: the size of disk images",
+        "--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text
     )
-    add("--offline", action="store_true", help="fetch nothing; say what is missing")
-    add("--dry-run", action="store_true", help="print the merged YAML and stop")
-    add("--no-sbom", action="store_true", help="leave the bill of materials out of the system")
-    add("--sbom-output", default="sbom.spdx.json", metavar="PATH", help="its path in the system")
-    add("--decompress-kernel", action="store_true", help="unpack a compressed kernel")
-    add("--pull", action="store_true", help="look for newer images (upstream's flag)")
-    add("--docker", action="store_true", help="look for images in a Docker engine first")
-    add("--disable-content-trust", action="store_true", help="upstream's flag; no effect")
+    switch("--offline", "fetch nothing; say what is missing")
+    switch("--dry-run", "print the merged YAML and stop")
+    switch("--no-sbom", "leave the bill of materials out of the system")
+    add("--sbom-output", "PATH", "its path in the system", default="sbom.spdx.json")
+    switch("--decompress-kernel", "unpack a compressed kernel")
+    switch("--pull", "look for newer images (upstream's flag)")
+    switch("--docker", "look for images in a Docker engine first")
+    switch("--disable-content-trust", "upstream's flag; no effect")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -134,19 +115,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def decide(args: argparse.Namespace) -> Wish:
-    """Read the flags.  Raises LK0101, LK0114, LK0115, LK0613, LK0701 and LK0709."""
-    names = [name for words in args.format for name in words.split(",") if name]
-    if args.o:
-        names = names or ["tar"]
-        given = [flag for flag in ("name", "dir") if getattr(args, flag)]
-        if given or len(names) > 1:
-            other = f"--{given[0]}" if given else "several formats"
-            raise Error(
-                "LK0114", f"--o and {other} exclude each other", hint="--o writes one single file"
-            )
-        formats.find_streamable(names[0])
-    for name in names:
-        formats.find(name)
+    """Read the flags, before any work is done.
+
+    Raises LK0101, LK0102 (no such folder), LK0114, LK0115, LK0613, LK0701 and LK0709.
+    """
+    names = _formats(args)
+    folder = Path(args.o).parent if args.o else Path(args.dir or ".")
+    if not folder.is_dir():
+        raise Error("LK0102", f"there is no folder {folder}", hint="make it first, or mend --dir")
     if args.docker:
         raise Error(
             "LK0115",
@@ -155,14 +131,36 @@ def decide(args: argparse.Namespace) -> Wish:
         )
     last = args.files[-1]
     return Wish(
-        tuple(dict.fromkeys(names)) or (formats.DEFAULT,),
+        names,
         args.name or (_STDIN_NAME if last == "-" else Path(last).stem),
-        Path(args.dir or "."),
+        folder,
         args.o,
         platform.arch(args.arch).oci if args.arch else platform.host().oci,
         compress.parse(args.compress),
         args.size == _REPORT,
     )
+
+
+def _formats(args: argparse.Namespace) -> tuple[str, ...]:
+    names = [name for words in args.format for name in words.split(",") if name]
+    for name in names:
+        formats.find(name)
+    if not args.o:
+        return tuple(dict.fromkeys(names)) or (formats.DEFAULT,)
+    excluded = [f"--{flag}" for flag in ("name", "dir") if getattr(args, flag)]
+    excluded += ["several formats"] if len(names) > 1 else []
+    if excluded:
+        raise Error(
+            "LK0114",
+            f"--o and {excluded[0]} exclude each other",
+            hint="--o writes one single file",
+        )
+    if args.o == "-" and sys.stdout.isatty():
+        raise Error(
+            "LK0114", "standard output is a terminal", hint="lead it into a file or a pipe"
+        )
+    formats.find_streamable(*names[:1] or ("tar",))
+    return (*names, "tar")[:1]
 
 
 def _warn(args: argparse.Namespace, wish: Wish) -> None:

@@ -26,46 +26,28 @@ def configure(parser: Parser) -> None:
         "Boot what `linuxkit build` wrote, on this terminal.  Ctrl-A x leaves, Ctrl-A h helps.\n"
         "Status 0: the guest was well and ended in order; 4: it was not; 124: --timeout."
     )
-    add = parser.add_argument
-    add(
-        "words",
-        nargs="+",
-        metavar="NAME",
-        help="the system's name, with its folder, or its JSON file; upstream's `qemu NAME` works",
-    )
-    add("--cpus", type=int, default=1, metavar="N", help="processors (1)")
-    add("--mem", type=int, default=1024, metavar="MIB", help="memory in MiB (1024)")
-    add(
-        "--disk",
-        action="append",
-        default=[],
-        type=options.parse_disk,
-        metavar="[file=]PATH[,size=N[M|G]][,format=F]",
-        help="a disk, made when it is missing and has a size; repeat for more",
-    )
-    add(
-        "--publish",
-        action="append",
-        default=[],
-        type=options.parse_forward,
-        metavar="[ADDR:]HOST:GUEST[/tcp|udp]",
-        help="lead a port of this machine (127.0.0.1 unless ADDR says more) to one of the guest",
-    )
-    add(
-        "--networking",
-        default=options.Network(),
-        type=options.parse_network,
-        metavar="KIND",
-        help="user (the usual one), none, bridge,NAME or tap,NAME",
-    )
-    add("--arch", default="", help="architecture, of files that do not say it themselves")
-    add("--accel", default="", metavar="NAME", help="kvm or tcg (else found by a trial)")
-    add("--qemu", default="", metavar="PATH", help="the QEMU program to use")
-    add("--device", action="append", default=[], metavar="TEXT", help="a device, in QEMU's words")
-    add("--state", default="", metavar="DIR", help="folder of disks made here (else NAME-state)")
-    add("--no-reboot", action="store_true", help="end when the guest reboots")
-    add("--timeout", type=_seconds, metavar="SECONDS", help="end the machine after this time")
-    add("--report", default="", metavar="FILE", help="write what the guest reported, as JSON")
+    text = "the system's name, with its folder, or its JSON file; upstream's `qemu NAME` works"
+    parser.add_argument("words", nargs="+", metavar="NAME", help=text)
+    add, switch = parser.add_value, parser.add_switch
+    add("--cpus", "N", "processors (1)", convert=int, default=1)
+    add("--mem", "MIB", "memory in MiB (1024)", convert=int, default=1024)
+    text = "a disk, made when it is missing and has a size; repeat for more"
+    words = "[file=]PATH[,size=N[M|G]][,format=F]"
+    add("--disk", words, text, convert=options.parse_disk, default=[])
+    text = "lead a port of this machine (127.0.0.1 unless ADDR says more) to one of the guest"
+    words = "[ADDR:]HOST:GUEST[/tcp|udp]"
+    add("--publish", words, text, convert=options.parse_forward, default=[])
+    text = "user (the usual one), none, bridge,NAME or tap,NAME"
+    usual = options.Network()
+    add("--networking", "KIND", text, convert=options.parse_network, default=usual)
+    add("--arch", "ARCH", "architecture, of files that do not say it themselves")
+    add("--accel", "NAME", "kvm or tcg (else found by a trial)")
+    add("--qemu", "PATH", "the QEMU program to use")
+    add("--device", "TEXT", "a device, in QEMU's words", default=[])
+    add("--state", "DIR", "folder of disks made here (else NAME-state)")
+    switch("--no-reboot", "end when the guest reboots")
+    add("--timeout", "SECONDS", "end the machine after this time", convert=_seconds, default=None)
+    add("--report", "FILE", "write what the guest reported, as JSON")
 
 
 def _seconds(text: str) -> float:

@@ -76,6 +76,8 @@ def test_every_command_has_help(capsys, verb):
         (["build", "-f", "iso", "x"], 2, ["LK0701"]),
         (["build", "-f", "tar,docker", "-o", "-", "x"], 2, ["LK0114"]),
         (["build", "-o", "x", "--dir", "y", "x"], 2, ["LK0114 --o and --dir"]),
+        (["build", "--dir", "/nonexistent", "x"], 1, ["LK0102 there is no folder /nonexistent"]),
+        (["build", "-o", "/nonexistent/x", "x"], 1, ["LK0102 there is no folder /nonexistent"]),
         (["build", "-f", "kernel+initrd", "-o", "-", "x"], 2, ["LK0709"]),
         (["build", "--compress", "rar", "x"], 2, ["LK0613"]),
         (["build", "--arch", "z80", "x"], 2, ["LK0101"]),

@@ -29,7 +29,7 @@ def wish(*words: str) -> build.Wish:
         ("a.yml b.yaml", {"name": "b"}),
         ("a.yml -", {"name": "moby"}),
         ("--name x a.yml", {"name": "x"}),
-        ("--dir /d a.yml", {"directory": Path("/d")}),
+        ("--dir / a.yml", {"directory": Path("/")}),
         ("-f tar,docker -f tar a.yml", {"formats": ("tar", "docker")}),
         ("-o - a.yml", {"formats": ("tar",), "stream": "-"}),
         ("-f docker --o x a.yml", {"formats": ("docker",), "stream": "x"}),

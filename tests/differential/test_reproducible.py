@@ -1,0 +1,125 @@
+"""The same build in another folder, as another user, in another time zone: the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.net, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+FORMATS = "tar,kernel+initrd,tar-kernel-initrd,docker"
+NOBODY = 65534
+
+
+def build(cache: Path, out: Path, *, prefix=(), env=None, umask=0o022, yml="web.yml", words=()):
+    """Run the command line as a user would; returns what came out, by name."""
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "examples" / yml, out.parent / yml)
+    program = "from linuxkit.cli.main import entry; raise SystemExit(entry())"
+    argv = [*prefix, sys.executable, "-c", program, "--cache", str(cache), "build", "-f", FORMATS,
+            "--arch", "amd64", "--dir", str(out), *words, str(out.parent / yml)]  # fmt: skip
+    full = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **(env or {})}
+    full.pop("LINUXKIT_CACHE", None)
+    done = subprocess.run(
+        argv, cwd=out, env=full, umask=umask, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.iterdir())
+    }
+
+
+def wanted(names) -> set[str]:
+    return {name for name in names if not name.endswith(".json")}
+
+
+def test_another_folder_time_zone_locale_and_umask(tmp_path):
+    first = build(tmp_path / "a" / "cache", tmp_path / "a" / "out")
+    assert wanted(first) == {
+        "web.tar", "web-kernel", "web-initrd.img", "web-cmdline", "web-initrd.tar", "web.docker",
+    }  # fmt: skip
+    odd = {"TZ": "Pacific/Chatham", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "7", "HOME": "/"}
+    second = build(
+        tmp_path / "b b" / "cache", tmp_path / "b b" / "out", env=odd, umask=0o077
+    )
+    assert first == second
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_nobody_builds_the_same_without_any_privilege(tmp_path_factory):
+    mine = tmp_path_factory.mktemp("mine")
+    first = build(mine / "cache", mine / "out")
+    theirs = Path("/tmp") / f"linuxkit-nobody-{os.getpid()}"
+    theirs.mkdir(mode=0o755)
+    try:
+        # What was downloaded is handed over, what was made is not.
+        (theirs / "cache" / "blobs").mkdir(parents=True)
+        shutil.copytree(mine / "cache" / "blobs", theirs / "cache" / "blobs", dirs_exist_ok=True)
+        # The interpreter and the sources may lie where only root can look.
+        shutil.copytree(ROOT / "src", theirs / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "packages", theirs / "packages")
+        site = Path(sys.prefix)
+        shutil.copytree(site / "lib", theirs / "lib", symlinks=True)
+        (theirs / "out").mkdir()
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", theirs], check=True)
+        found = build_as_nobody(theirs)
+        assert first == found
+    finally:
+        shutil.rmtree(theirs)
+
+
+def interpreter() -> str:
+    """A Python of this version that anybody may start; root's own may lie in its home."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (Path("/usr/bin") / version, Path(sys.executable).resolve()):
+        if candidate.exists():
+            return str(candidate)
+    raise AssertionError(f"no {version} that everybody may start")
+
+
+def build_as_nobody(home: Path):
+    python = interpreter()
+    packages = next((home / "lib").glob("python3*/site-packages"))
+    shutil.copy(ROOT / "examples" / "web.yml", home / "web.yml")
+    program = "from linuxkit.cli.main import entry; raise SystemExit(entry())"
+    env = {
+        "PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": f"{home}/src:{packages}", "TZ": "Asia/Kathmandu",
+    }  # fmt: skip
+    argv = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
+            "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs",
+            python, "-c", program, "--cache", str(home / "cache"), "build", "-f", FORMATS,
+            "--arch", "amd64", "--dir", str(home / "out"), str(home / "web.yml")]  # fmt: skip
+    done = subprocess.run(argv, cwd=home, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((home / "out").iterdir())
+    }
+
+
+def test_offline_builds_what_was_fetched_and_lists_what_was_not(tmp_path):
+    cache = tmp_path / "cache"
+    first = build(cache, tmp_path / "one" / "out")
+    no_network = ["unshare", "--net", "--"] if os.geteuid() == 0 else []
+    again = build(cache, tmp_path / "two" / "out", words=["--offline"], prefix=no_network)
+    assert first == again
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    program = "from linuxkit.cli.main import entry; raise SystemExit(entry())"
+    argv = [*no_network, sys.executable, "-c", program, "--cache", str(cache), "build",
+            "--arch", "amd64", "--offline", "--dir", str(tmp_path),
+            str(ROOT / "examples" / "redis.yml")]  # fmt: skip
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "LK0402" in done.stderr
+    assert "missing: redis-server" in done.stderr
+    assert not list(tmp_path.glob("redis*"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linuxkit.base import digest as digests
 from linuxkit.base import events
 from linuxkit.base.errors import Error
+from linuxkit.build import apk, rewrite
 from linuxkit.build import kernel as kernels
-from linuxkit.build import rewrite
-from linuxkit.build.plan import EPOCH, REWRITER, DataSegment, ImageSegment, Item
+from linuxkit.build.plan import REWRITER, DataSegment, ImageSegment, Item
 from linuxkit.build.root import Root, listing
 from linuxkit.build.system import Built, System
 from linuxkit.oci.flatten import flatten
@@ -20,7 +22,7 @@ from linuxkit.tree import tar
 from linuxkit.tree.entry import Bytes, Content, Entry, Kind, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from linuxkit.base.digest import Digest
     from linuxkit.build.plan import Kernel, Layers, Origin, Plan
@@ -38,13 +40,20 @@ def assemble(plan: Plan, *, store: Store) -> System:
     """
     root = Root()
     built: list[Built] = []
+    databases: list[Built] = []
+    inits = [s for s in plan.segments if isinstance(s, ImageSegment) and not s.prefix]
     for segment in plan.segments:
-        if isinstance(segment, ImageSegment):
-            built.append(_image(segment, store, root))
-        else:
+        if isinstance(segment, DataSegment):
             built.append(_data(segment, store, root))
+        else:
+            done, names = _image(segment, store)
+            built.append(done)
+            if names is not None and apk.PATH in root.add_listing(names, segment.name):
+                databases.append(done)
         if segment.name == "root" and plan.kernel:
             built.append(_modules(plan.kernel, store, root))
+        if segment in inits[-1:] and len(databases) > 1:
+            built.append(_databases(databases, store))
     if plan.kernel and not root.has("init"):
         events.note(
             "no init image brings /init: the kernel will find nothing to start",
@@ -69,7 +78,8 @@ def _modules(kernel: Kernel, store: Store, root: Root) -> Built:
     return Built("kernel modules", kernel.key, done)
 
 
-def _image(segment: ImageSegment, store: Store, root: Root) -> Built:
+def _image(segment: ImageSegment, store: Store) -> tuple[Built, bytes | None]:
+    """The segment, and the listing of one that lies at the root."""
     at_root = not segment.prefix
     done = store.derived(segment.key, "tar")
     names = store.derived(segment.key, "listing") if at_root else None
@@ -80,9 +90,18 @@ def _image(segment: ImageSegment, store: Store, root: Root) -> Built:
             done = _store_tar(segment.key, entries, segment.origin, store)
             if at_root:
                 names = _store_listing(segment.key, tree.entries(), store)
-    if names is not None:
-        root.add_listing(store.read(names.digest, _LISTING_LIMIT), segment.name)
-    return Built(segment.name, segment.key, done)
+    listed = None if names is None else store.read(names.digest, _LISTING_LIMIT)
+    return Built(segment.name, segment.key, done), listed
+
+
+def _databases(brought: Sequence[Built], store: Store) -> Built:
+    """The package databases of all init images as one, over those that they brought."""
+    key = digests.of_value(["apk", REWRITER, [each.key for each in brought]])
+    done = store.derived(key, "tar")
+    if done is None:
+        entry = apk.merged((each.tar for each in brought), store)
+        done = _store_tar(key, (entry,), apk.ORIGIN, store)
+    return Built("apk database", key, done)
 
 
 def _data(segment: DataSegment, store: Store, root: Root) -> Built:
@@ -107,35 +126,47 @@ def _placed(items: Iterable[Item], root: Root) -> Iterator[Item]:
             for parent in paths.parents(path):
                 if not root.is_directory(parent):
                     rule = item.parents
-                    made = Item(
-                        parent, "dir", rule.mode, item.origin, uid=rule.uid, gid=rule.gid
-                    )
+                    made = Item(parent, "dir", rule.mode, item.origin, uid=rule.uid, gid=rule.gid)
                     root.add_item(made)
                     yield made
         if item.kind != "dir" and root.is_directory(path):
             raise Error("LK0704", f"/{item.path} would replace a directory")
-        placed = _moved(item, path)
+        placed = item if path == item.path else replace(item, path=path)
         root.add_item(placed)
         yield placed
-
-
-def _moved(item: Item, path: str) -> Item:
-    if path == item.path:
-        return item
-    return Item(
-        path, item.kind, item.mode, item.origin, item.data, item.blob, item.link, item.uid,
-        item.gid,
-    )  # fmt: skip
 
 
 def _entry(item: Item, store: Store, stack: contextlib.ExitStack) -> Entry:
     content: Content = Bytes(item.data)
     if item.blob:
         source = stack.enter_context(store.open(item.blob.digest, item.blob.size))
-        content = Slice(source.fileno(), 0, item.blob.size)
+        content = _Checked(source.fileno(), item.blob)
     return Entry(
-        item.path, Kind(item.kind), item.mode, item.uid, item.gid, EPOCH, content, item.link
+        item.path, Kind(item.kind), item.mode, item.uid, item.gid, item.mtime, content, item.link
     )
+
+
+class _Checked(Slice):
+    """A blob of the store as content, whose digest is checked while it is read."""
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, handle: int, blob: Blob) -> None:
+        super().__init__(handle, 0, blob.size)
+        self._digest = blob.digest
+
+    def chunks(self) -> Iterator[bytes]:
+        """As those of a slice.  Raises LK0305 after the last one when they are damaged."""
+        checksum = hashlib.sha256()
+        for chunk in super().chunks():
+            checksum.update(chunk)
+            yield chunk
+        if "sha256:" + checksum.hexdigest() != self._digest:
+            raise Error(
+                "LK0305",
+                f"{self._digest}: its bytes in the store are damaged",
+                hint="remove the blob from the cache; it is then fetched or built again",
+            )
 
 
 @contextlib.contextmanager
@@ -172,4 +203,3 @@ def _remember(store: Store, key: Digest, form: str, blob: Blob) -> Blob:
 
 def _pax(origin: Origin) -> Mapping[str, str]:
     return {"LINUXKIT.location": origin.location, "LINUXKIT.source": origin.source}
-

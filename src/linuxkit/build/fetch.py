@@ -12,18 +12,20 @@ if TYPE_CHECKING:
 
 
 def fetch(plan: Plan, *, store: Store) -> None:
-    """Check that the store has every layer of ``plan``, whole in size.
+    """Check that the store has every layer and blob of ``plan``, whole in size.
 
-    Raises LK0403 for each image layer that is not there.
+    Raises LK0403 for each that is not there.
     """
+    wanted = {layer.digest: layer.size for layer in plan.layers()}
+    wanted.update({blob.digest: blob.size for blob in plan.blobs()})
     raise_all(
         [
             Error(
                 "LK0403",
-                f"the layer {layer.digest} is not in the store",
+                f"the layer {digest} is not in the store",
                 hint="the store has the image's manifest but not its content; import it again",
             )
-            for layer in plan.layers()
-            if not store.has(layer.digest, layer.size)
+            for digest, size in wanted.items()
+            if not store.has(digest, size)
         ]
     )

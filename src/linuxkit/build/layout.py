@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.build import boot, boottable, fileset, rewrite, runtime, sbom
+from linuxkit.build import boot, boottable, fileset, privileges, rewrite, runtime, sbom
 from linuxkit.build.ids import id_table
 from linuxkit.build.plan import (
     DataSegment,
+    Grant,
     ImageSegment,
     Item,
     Kernel,
@@ -22,6 +23,7 @@ from linuxkit.build.plan import (
     Parents,
     Plan,
 )
+from linuxkit.build.volume import layout_segment
 from linuxkit.spec import labels, metadata
 
 if TYPE_CHECKING:
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 
     from linuxkit.build.plan import Segment
     from linuxkit.oci.image import Image
+    from linuxkit.oci.model import Descriptor
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.store import Store
     from linuxkit.spec.model import Container, Spec
 
     Images = Mapping[Ref, Image]
+    Roots = Mapping[Ref, Descriptor]
 
 RUNTIME_LABEL = "org.linuxkit.runtime"
 """Set by an image that brings an OCI runtime: the absolute path of its program."""
@@ -65,34 +69,36 @@ class Placed(NamedTuple):
 def lay_out(
     spec: Spec,
     images: Images,
+    roots: Roots,
     *,
     store: Store,
     arch: str,
-    sbom_path: str,
+    bill: sbom.Options,
     decompress_kernel: bool,
 ) -> Plan:
-    """The plan for ``spec`` with its ``images`` open.
+    """The plan for ``spec`` with its ``images`` open; ``roots`` are those of volumes to copy whole.
 
     Raises LK02xx for what labels, ids and sources have wrong, all at once.
     """
     containers = tuple(_place(spec, images))
-    volumes = tuple(_volume_segments(spec, images))
-    data = fileset.items(
-        spec, id_table(spec), store, lambda kind: metadata.render(spec, kind)
-    )
+    volumes = tuple(_volume_segments(spec, images, roots, store))
+    data = fileset.items(spec, id_table(spec), store, lambda kind: metadata.render(spec, kind))
     table = _boot_table(spec, images, containers)
     segments: list[Segment] = [_root_segment(spec)]
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
     segments += volumes
     segments += _rootfs_segments(images, containers)
-    segments.append(DataSegment("files", (*data, *table, *_bill(images, arch, sbom_path))))
+    bills = _bill(images, roots, arch, bill)
+    segments.append(DataSegment("files", (*data, *table, *bills)))
+    used = {**{ref: image.descriptor for ref, image in images.items()}, **roots}
     return Plan(
         arch,
         _kernel(spec, images, decompress=decompress_kernel),
         tuple(s for s in segments if not isinstance(s, DataSegment) or s.items),
         init="/init" if table else "",
-        images=tuple(sorted((str(ref), i.descriptor.digest) for ref, i in images.items())),
+        images=tuple(sorted((str(ref), root.digest) for ref, root in used.items())),
+        grants=tuple(_grants(images, containers)),
     )
 
 
@@ -120,7 +126,9 @@ def _root_segment(spec: Spec) -> DataSegment:
     if spec.kernel and spec.kernel.image:
         items.append(Item("boot", "dir", 0o755, Origin(str(spec.kernel.image), "kernel")))
     if spec.init:
-        items += rewrite.base_items(Origin(str(spec.init[0]), "init[0]"))
+        # They come first, so that images can override them, yet upstream has them of the last one.
+        last = len(spec.init) - 1
+        items += rewrite.base_items(Origin(str(spec.init[last]), f"init[{last}]"))
     return DataSegment("root", tuple(items))
 
 
@@ -130,24 +138,22 @@ def _init_segments(spec: Spec, images: Images) -> Iterator[ImageSegment]:
         yield ImageSegment(f"init[{index}]", origin, _layers(images[ref]), "", resolv_link=True)
 
 
-def _volume_segments(spec: Spec, images: Images) -> Iterator[ImageSegment]:
+def _volume_segments(spec: Spec, images: Images, roots: Roots, store: Store) -> Iterator[Segment]:
     errors: list[Error] = []
     for index, volume in enumerate(spec.volumes):
         if volume.image is None:
             continue
+        origin = Origin(str(volume.image), f"volume[{index}]")
         if volume.format == "oci":
-            errors.append(
-                Error(
-                    "LK0710",
-                    f'volume "{volume.name}": format oci cannot be built yet',
-                    hint="use format: filesystem",
-                    where=spec.where(("volumes", index, "format")),
-                )
-            )
+            try:
+                yield layout_segment(volume, origin, roots[volume.image], store)
+            except Error as error:
+                error.where = error.where or spec.where(("volumes", index, "image"))
+                errors.append(error)
             continue
         yield ImageSegment(
             f"volumes/{volume.name}",
-            Origin(str(volume.image), f"volume[{index}]"),
+            origin,
             _layers(images[volume.image]),
             f"containers/volumes/{volume.name}/lower",
             resolv_link=True,
@@ -248,14 +254,23 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
 
 
-def _bill(images: Images, arch: str, path: str) -> tuple[Item, ...]:
-    if not path:
+def _grants(images: Images, containers: Iterable[Placed]) -> Iterator[Grant]:
+    """What labels let containers do that the YAML does not."""
+    for placed in containers:
+        image = images[placed.entry.image]
+        beyond = privileges.granted_by_label(placed.entry, image.config.labels)
+        if beyond:
+            name = placed.bundle.removeprefix("containers/")
+            yield Grant(name, str(placed.entry.image), beyond)
+
+
+def _bill(images: Images, roots: Roots, arch: str, bill: sbom.Options) -> tuple[Item, ...]:
+    if not bill.path:
         return ()
     used = [
-        sbom.Component(
-            str(ref), image.descriptor.digest, image.config.labels.get(sbom.LABEL, "")
-        )
+        sbom.Component(str(ref), image.descriptor.digest, image.config.labels.get(sbom.LABEL, ""))
         for ref, image in images.items()
     ]
-    text = sbom.document(arch, used)
-    return (Item(path, "file", 0o644, None, text, parents=Parents(0o755, 0, 0)),)
+    used += [sbom.Component(str(ref), root.digest, "") for ref, root in roots.items()]
+    text = sbom.document(arch, used, created=bill.created)
+    return (Item(bill.path, "file", 0o644, None, text, parents=Parents(0o755, 0, 0)),)

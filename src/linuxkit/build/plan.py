@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EPOCH = 1492533000
 """The time of everything we make ourselves, 2017-04-18T16:30:00Z, as upstream has it."""
 
-REWRITER = 1
+REWRITER = 2
 """Part of every segment key: raise it when assembly makes other bytes of the same inputs."""
 
 
@@ -131,12 +131,15 @@ class Item:
     uid: int = 0
     gid: int = 0
     parents: Parents | None = None
+    mtime: int = EPOCH
 
     def to_json(self) -> object:
         """The JSON form; content is text where it is UTF-8."""
         row: dict[str, object] = {"path": self.path, "kind": self.kind, "mode": f"{self.mode:04o}"}
         if self.origin:
             row["origin"] = [self.origin.source, self.origin.location]
+        if self.mtime != EPOCH:
+            row["mtime"] = self.mtime
         if self.uid or self.gid:
             row["owner"] = [self.uid, self.gid]
         if self.parents:
@@ -173,6 +176,23 @@ Segment = ImageSegment | DataSegment
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What an image's own label lets ``container`` do beyond what the YAML says."""
+
+    container: str  # "services/web"
+    image: str
+    privileges: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "container": self.container,
+            "image": self.image,
+            "privileges": list(self.privileges),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole build.  ``init`` is the path of the first program, "" when there is none."""
 
@@ -181,6 +201,7 @@ class Plan:
     segments: tuple[Segment, ...]
     init: str = ""
     images: tuple[tuple[str, Digest], ...] = ()  # reference → manifest, as resolved
+    grants: tuple[Grant, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The JSON form."""
@@ -189,6 +210,7 @@ class Plan:
             "arch": self.arch,
             "init": self.init,
             "images": dict(self.images),
+            "grants": [grant.to_json() for grant in self.grants],
             "kernel": self.kernel.to_json() if self.kernel else None,
             "segments": [{"name": s.name, "content": s.to_json()} for s in self.segments],
         }
@@ -205,3 +227,8 @@ class Plan:
             images.append(self.kernel.image)
         found = {layer.digest: layer for image in images for layer in image.layers}
         return tuple(found.values())
+
+    def blobs(self) -> tuple[Blob, ...]:
+        """Every blob that goes into the system as it is, each once."""
+        data = [s for s in self.segments if isinstance(s, DataSegment)]
+        return tuple(dict.fromkeys(item.blob for s in data for item in s.items if item.blob))

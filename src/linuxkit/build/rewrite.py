@@ -30,9 +30,7 @@ RESOLV_CONF = b"\n# no resolv.conf configured\n"
 RESOLV_LINK = "/run/resolvconf/resolv.conf"
 
 _HOSTS = Entry("etc/hosts", Kind.FILE, 0o644, mtime=EPOCH, content=Bytes(HOSTS))
-_RESOLV_CONF = Entry(
-    "etc/resolv.conf", Kind.FILE, 0o644, mtime=EPOCH, content=Bytes(RESOLV_CONF)
-)
+_RESOLV_CONF = Entry("etc/resolv.conf", Kind.FILE, 0o644, mtime=EPOCH, content=Bytes(RESOLV_CONF))
 _RESOLV_LINK = Entry("etc/resolv.conf", Kind.SYMLINK, 0o644, mtime=EPOCH, link=RESOLV_LINK)
 
 _DROPPED = (".dockerenv", "Dockerfile", "dev/console", "dev/pts", "dev/shm", "etc/hostname")
@@ -45,8 +43,9 @@ _MUST_BE_DIRECTORIES = ("dev", "etc", "proc", "sys", "run")
 def rewrite(tree: Tree, *, resolv_link: bool, complete: bool) -> None:
     """Apply the rules to ``tree`` in place.
 
-    ``complete`` adds the directories and files that every root needs where the image has none.
-    Raises LK0703 when one of them is no directory.
+    ``complete`` adds the directories and files that every root needs where the image has none;
+    the system's root has them before any image comes (:func:`base_items`).  Raises LK0703 when one
+    of them is no directory.
     """
     for path in _MUST_BE_DIRECTORIES:
         entry = tree.get(path)
@@ -66,12 +65,14 @@ def rewrite(tree: Tree, *, resolv_link: bool, complete: bool) -> None:
         if tree.get("etc/mtab") is None:
             tree.add(Entry("etc/mtab", Kind.SYMLINK, 0o755, mtime=EPOCH, link="/proc/mounts"))
     for entry in (_HOSTS, _RESOLV_LINK if resolv_link else _RESOLV_CONF):
-        if complete or tree.get(entry.path) is not None:
+        if complete:
             tree.add(entry)
+        else:
+            tree.remove(entry.path)  # the system's own is there already, see base_items
 
 
 def base_items(origin: Origin) -> tuple[Item, ...]:
-    """What the system's own root needs before its init images come, which may override it."""
+    """What the system's own root needs; its init images, which come later, may override it."""
     directories = tuple(Item(path, "dir", 0o755, origin) for path in _DIRECTORIES)
     return (
         *directories,

@@ -13,7 +13,7 @@ from linuxkit.base.errors import Error, printable
 from linuxkit.tree.entry import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from linuxkit.build.plan import Item
     from linuxkit.tree.entry import Entry
@@ -35,13 +35,14 @@ class Root:
     def __init__(self) -> None:
         self._names: dict[str, bool | str] = {}
 
-    def add_listing(self, data: bytes, who: str) -> None:
-        """Merge the :func:`listing` of a segment called ``who``.
+    def add_listing(self, data: bytes, who: str) -> Collection[str]:
+        """Merge the :func:`listing` of a segment called ``who``; returns its names.
 
         Raises LK0704 where it puts something else in a directory's place: an initramfs cannot
         express that, and nobody means it.
         """
-        for path, kind in json.loads(data).items():
+        names: dict[str, bool | str] = json.loads(data)
+        for path, kind in names.items():
             if self._names.get(path) is True and kind is not True:
                 raise Error(
                     "LK0704",
@@ -50,6 +51,7 @@ class Root:
                     hint="leave one of the two out, or change the order of the init images",
                 )
             self._names[path] = kind
+        return names
 
     def add_item(self, item: Item) -> None:
         """Take note of something we make ourselves."""

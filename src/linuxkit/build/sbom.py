@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from linuxkit.base.digest import Digest
 
 LABEL = "org.linuxkit.debian.packages"
-_CREATED = "2017-04-18T16:30:00Z"
+CREATED = "2017-04-18T16:30:00Z"
+"""The time that the document tells unless another one is wanted."""
+
+
+class Options(NamedTuple):
+    """Where in the system the document lies ("" for nowhere), and the time that it tells."""
+
+    path: str = "sbom.spdx.json"
+    created: str = CREATED
 
 
 class Component(NamedTuple):
@@ -30,7 +38,7 @@ class Component(NamedTuple):
     packages: str
 
 
-def document(arch: str, components: Iterable[Component]) -> bytes:
+def document(arch: str, components: Iterable[Component], *, created: str = CREATED) -> bytes:
     """The SPDX document (https://spdx.github.io/spdx-spec/v2.3/), indented, for people too."""
     packages: list[dict[str, object]] = []
     relations: list[dict[str, str]] = []
@@ -50,7 +58,7 @@ def document(arch: str, components: Iterable[Component]) -> bytes:
         "dataLicense": "CC0-1.0",
         "name": "linuxkit",
         "documentNamespace": f"https://linuxkit.invalid/{digests.hex_of(digests.of_value(body))}",
-        "creationInfo": {"created": _CREATED, "creators": [f"Tool: linuxkit-{__version__}"]},
+        "creationInfo": {"created": created, "creators": [f"Tool: linuxkit-{__version__}"]},
     }
     return (json.dumps({**head, **body}, indent=1, ensure_ascii=False) + "\n").encode()
 

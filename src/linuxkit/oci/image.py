@@ -60,6 +60,64 @@ def open_image(store: Store, descriptor: Descriptor, platform: Platform) -> Imag
     raise _not_offered(descriptor, platform, offered)
 
 
+def offered(store: Store, descriptor: Descriptor) -> tuple[Platform, ...]:
+    """The platforms that an index or a manifest serves, in its order.  Raises as open_image."""
+    if descriptor.media_type not in model.INDEXES:
+        return (_open(store, descriptor).config.platform,)
+    found = (entry.platform for entry in _manifests(store, descriptor, depth=1))
+    return tuple(dict.fromkeys(p for p in found if p is not None and p.os != _UNKNOWN))
+
+
+def closure(
+    store: Store, descriptor: Descriptor, platforms: Sequence[Platform] = ()
+) -> tuple[Descriptor, ...]:
+    """Every blob of an image, each once: what a copy of it has to hold, its root last.
+
+    With ``platforms`` only what serves these; an index then names images that are left out, so
+    that it keeps its digest.  Without, everything that it points at, attestations too.  Layers are
+    not looked at.  Raises LK0306 for a platform that is not offered, and as open_image.
+    """
+    entries = [descriptor]
+    if descriptor.media_type in model.INDEXES:
+        entries = list(_manifests(store, descriptor, depth=1))
+    if platforms:
+        entries = _chosen(store, descriptor, platforms, entries)
+    found: list[Descriptor] = []
+    for entry in entries:
+        data = _read(store, entry, model.MANIFEST_LIMIT)
+        manifest = model.decode_manifest(data, entry)
+        found += [*manifest.layers, manifest.config, entry]
+    found += _indexes(store, descriptor, depth=1)
+    return tuple({blob.digest: blob for blob in found}.values())
+
+
+def _chosen(
+    store: Store, root: Descriptor, platforms: Sequence[Platform], entries: Sequence[Descriptor]
+) -> list[Descriptor]:
+    """The entries that serve one of ``platforms``, for which each must have one."""
+    serving = [(entry.platform, entry) for entry in entries]
+    if root.media_type not in model.INDEXES:
+        serving = [(_open(store, root).config.platform, root)]
+    chosen: list[Descriptor] = []
+    for wanted in platforms:
+        mine = [entry for offer, entry in serving if offer and _serves(offer, wanted)]
+        if not mine:
+            known = [offer for offer, _ in serving if offer and offer.os != _UNKNOWN]
+            raise _not_offered(root, wanted, known)
+        chosen += mine
+    return chosen
+
+
+def _indexes(store: Store, descriptor: Descriptor, depth: int) -> Iterator[Descriptor]:
+    """The index and those in it, the outermost last."""
+    if descriptor.media_type not in model.INDEXES or depth > _DEPTH_LIMIT:
+        return
+    data = _read(store, descriptor, model.MANIFEST_LIMIT)
+    for entry in model.decode_index(data, descriptor).manifests:
+        yield from _indexes(store, entry, depth + 1)
+    yield descriptor
+
+
 def write_image(
     store: Store,
     *,

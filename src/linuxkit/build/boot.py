@@ -72,13 +72,13 @@ def compile_table(units: Sequence[Unit], *, runtime: str, volumes: Sequence[Volu
     """The boot table for ``units``, in the order in which each section is to start.
 
     ``runtime`` is the absolute path of an OCI runtime with the command line of runc or crun.
-    Raises LK0801 to LK0805, all at once, for what this guest cannot do.
+    Raises LK0720 to LK0726, all at once, for what this guest cannot do.
     """
     count = len(units) + len(volumes)
     errors = [error for unit in units for error in _refused(unit)]
     errors += [_bad_name(f"volume {volume.name}") for volume in volumes if not _ok(volume.name)]
     if count > MAX_UNITS:
-        errors.append(Error("LK0805", f"{count} containers and volumes; {MAX_UNITS} are possible"))
+        errors.append(Error("LK0724", f"{count} containers and volumes; {MAX_UNITS} are possible"))
     raise_all(errors)
     records: list[Record] = [
         ("log-ring", str(min(_LOG_RING_BYTES, _LOG_RINGS_BYTES // max(count, 1)))),
@@ -101,7 +101,7 @@ def _ok(name: str) -> bool:
 
 def _bad_name(what: str) -> Error:
     return Error(
-        "LK0801",
+        "LK0720",
         f'"{printable(what)}" cannot be the name of a container or volume in this guest',
         hint=f"letters, digits and _ . + - are possible, at most {MAX_NAME} of them",
     )
@@ -115,23 +115,23 @@ def _refused(unit: Unit) -> Iterator[Error]:
         yield _bad_name(str(unit))
     if unit.on_failure and unit.on_failure not in POLICIES:
         yield Error(
-            "LK0802",
+            "LK0721",
             f'{unit}: onFailure "{printable(unit.on_failure)}" is unknown',
             hint=suggestion(unit.on_failure, POLICIES) or f"known: {', '.join(POLICIES)}",
         )
     if unit.runtime.get("interfaces"):
         yield Error(
-            "LK0803",
+            "LK0722",
             f"{unit}: this init cannot do runtime.interfaces",
             hint="make the interface in an onboot container, or use an init image that can",
         )
     process = unit.config.get("process")
     settings = process if isinstance(process, dict) else {}
     if settings.get("terminal"):
-        yield Error("LK0803", f"{unit}: this init gives no terminal to containers")
+        yield Error("LK0722", f"{unit}: this init gives no terminal to containers")
     if not settings.get("args"):
         yield Error(
-            "LK0807",
+            "LK0726",
             f"{unit}: there is nothing to run",
             hint="the image names no entrypoint: add `command: [...]`",
         )

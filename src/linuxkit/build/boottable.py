@@ -56,7 +56,7 @@ Record = tuple[str, ...]
 def encode(records: Iterable[Record]) -> bytes:
     """The table of ``records``.
 
-    Raises LK0804 for a field or a list that is too long or holds a NUL, LK0805 for a table that
+    Raises LK0723 for a field or a list that is too long or holds a NUL, LK0724 for a table that
     is too large.
     """
     words = [MAGIC, VERSION]
@@ -65,44 +65,44 @@ def encode(records: Iterable[Record]) -> bytes:
         words += [f"{len(fields)} {name}", *fields]
     table = b"".join(word.encode("utf-8", "surrogateescape") + b"\0" for word in words)
     if len(table) > MAX_TABLE_BYTES:
-        raise Error("LK0805", f"the boot table takes {len(table)} bytes; 1 MiB is possible")
+        raise Error("LK0724", f"the boot table takes {len(table)} bytes; 1 MiB is possible")
     return table
 
 
 def _check(name: str, fields: list[str]) -> None:
     if len(fields) > MAX_FIELDS:
-        raise Error("LK0804", f"{name}: {len(fields)} words; {MAX_FIELDS} are possible")
+        raise Error("LK0723", f"{name}: {len(fields)} words; {MAX_FIELDS} are possible")
     for field in fields:
         if "\0" in field or len(field.encode("utf-8", "surrogateescape")) > MAX_STRING:
             shown = printable(field, 60)
-            raise Error("LK0804", f'{name}: "{shown}" is too long or holds a NUL character')
+            raise Error("LK0723", f'{name}: "{shown}" is too long or holds a NUL character')
 
 
 def decode(table: bytes) -> Iterator[Record]:
-    """The records without the final ``end``.  Raises LK0806 for what is no such table."""
+    """The records without the final ``end``.  Raises LK0725 for what is no such table."""
     words = table.split(b"\0")
     if words.pop() or words[:2] != [MAGIC.encode(), VERSION.encode()]:
-        raise Error("LK0806", "this is no boot table of this version")
+        raise Error("LK0725", "this is no boot table of this version")
     at = 2
     while at < len(words):
         count, _, name = words[at].decode("utf-8", "replace").partition(" ")
         if name not in RECORDS or not count.isdecimal():
-            raise Error("LK0806", f'unknown record "{printable(name or count)}" in the boot table')
+            raise Error("LK0725", f'unknown record "{printable(name or count)}" in the boot table')
         fields = words[at + 1 : at + 1 + int(count)]
         at += 1 + int(count)
         if at > len(words) or not RECORDS[name][1] <= len(fields) <= RECORDS[name][2]:
-            raise Error("LK0806", f'the record "{name}" has a wrong number of fields')
+            raise Error("LK0725", f'the record "{name}" has a wrong number of fields')
         if name == "end":
             break
         yield (name, *(field.decode("utf-8", "surrogateescape") for field in fields))
     else:
-        raise Error("LK0806", "the boot table has no end")
+        raise Error("LK0725", "the boot table has no end")
     if at != len(words):
-        raise Error("LK0806", "the boot table goes on after its end")
+        raise Error("LK0725", "the boot table goes on after its end")
 
 
 def dump(table: bytes) -> str:
-    """One line per record, indented by what it belongs to; fields in quotes.  Raises LK0806."""
+    """One line per record, indented by what it belongs to; fields in quotes.  Raises LK0725."""
     lines = [f"{MAGIC} {VERSION}"]
     for name, *fields in decode(table):
         place = RECORDS[name][0]

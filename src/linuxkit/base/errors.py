@@ -8,7 +8,6 @@ Codes are grouped by hundreds: 01 usage and host, 02 the YAML, 03 references and
 
 from __future__ import annotations
 
-import difflib
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -90,6 +89,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
     Comparing takes time that grows with both, so very long words and lists get no full answer.
     """
+    import difflib  # only mistakes need it
+
     if len(word) > _WORD_LIMIT:
         return ""
     near = difflib.get_close_matches(word, islice(known, _WORDS_LIMIT), n=1, cutoff=0.6)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import struct
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
 _HINTS = {
@@ -44,25 +44,37 @@ def replacing(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[B
     It is written beside ``path``, flushed to disk (``sync``) and renamed; on any error nothing
     is left.  ``mode`` is set exactly, whatever the umask.  Raises LK0102.
     """
-    temporary = ""
+    temporary: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:64]}.", dir=path.parent)
+        handle, temporary = _new_beside(path)
         with open(handle, "wb") as out:  # noqa: PTH123 - a descriptor, not a path
             yield out
             out.flush()
             os.fchmod(out.fileno(), mode)
             if sync:
                 os.fsync(out.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
         if sync:
             sync_folder(path.parent)
     except BaseException as error:
         if temporary:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
         if isinstance(error, OSError):
             raise os_error(error, "write", path) from error
         raise
+
+
+_numbers = itertools.count()
+
+
+def _new_beside(path: Path) -> tuple[int, Path]:
+    """A new file with a name that nobody has (what tempfile does, without its import)."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        name = path.with_name(f".{path.name[:64]}.{os.getpid()}-{next(_numbers)}")
+        with contextlib.suppress(FileExistsError):
+            return os.open(name, flags, 0o600), name
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o644, sync: bool = True) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
 
 from linuxkit.base import digest as digests
 from linuxkit.version import __version__
@@ -75,6 +74,8 @@ def _image(image: Component, identifier: str) -> dict[str, object]:
 
 
 def _debian(name: str, version: str, arch: str, identifier: str) -> dict[str, object]:
+    from urllib.parse import quote
+
     purl = f"pkg:deb/debian/{quote(name)}@{quote(version, safe='')}?arch={arch}"
     return {
         "SPDXID": identifier,

@@ -20,7 +20,6 @@ import errno
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -177,6 +176,8 @@ class Store:
         except Error as error:
             if not _is_refusal(error):
                 raise
+            import tempfile
+
             scratch = tempfile.TemporaryFile()  # noqa: SIM115
         try:
             yield scratch

@@ -558,6 +558,7 @@ def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 READ_ONLY = """
+import tempfile  # while the interpreter's folder can still be read
 import os, sys
 from pathlib import Path
 from linuxkit.base.errors import Error

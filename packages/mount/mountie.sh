@@ -127,6 +127,6 @@ report=$(mount -t "$type" "$device" "$mountpoint" 2>&1) || die "mounting $device
 
 uuid=$(blkid -p -s UUID -o value "$device" 2>/dev/null)
 if [ -n "$uuid" ]; then
-	mkdir -p /dev/disk/by-uuid && ln -sfn "$device" "/dev/disk/by-uuid/$uuid"
+	mkdir -p /dev/disk/by-uuid && ln -sfn "../../${device#/dev/}" "/dev/disk/by-uuid/$uuid"
 fi
 echo "mountie: $device ($type) is on $mountpoint"

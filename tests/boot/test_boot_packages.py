@@ -1,0 +1,157 @@
+"""The stock packages do what they promise, in machines that boot them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+
+import pytest
+
+from linuxkit.runners.options import Disk, Forward
+from support.machines import HEAD, free_port
+
+pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
+
+BOOT_S = 180
+DHCPCD = '["/sbin/dhcpcd", "--nobackground", "-f", "/dhcpcd.conf", "-1"]'
+
+
+def step(name: str, script: str, **extra: str) -> str:
+    """A container of the busybox package that runs a shell script on the machine's folders."""
+    more = "".join(f", {key}: {value}" for key, value in {"pid": "host", **extra}.items())
+    return (
+        f'  - {{name: {name}, image: "@pkg:busybox", command: [/bin/sh, -c, {script!r}],'
+        f" binds: ['/:/host']{more}}}\n"
+    )
+
+
+def use(name: str, package: str, command: str = "") -> str:
+    more = f", command: {command}" if command else ""
+    return f'  - {{name: {name}, image: "@pkg:{package}"{more}}}\n'
+
+
+def exited(machine) -> list[str]:
+    return [
+        r.name.split("-", 1)[1] for r in machine.records
+        if r.event == "unit" and r.name.startswith("onboot/") and r.state == "exited"
+    ]  # fmt: skip
+
+
+def talk(port: int, words: bytes, until: bytes) -> bytes:
+    """What a TCP service behind ``port`` says, until that; tries for a while."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+                link.sendall(words)
+                heard = b""
+                while until not in heard:
+                    more = link.recv(4096)
+                    if not more:
+                        break
+                    heard += more
+                if until in heard:
+                    return heard
+        except OSError:
+            pass
+        assert time.monotonic() < deadline, f"no {until!r} from port {port}"
+        time.sleep(0.3)
+
+
+def test_disks_network_clock_and_entropy(workshop, boot, tmp_path):
+    disk = tmp_path / "data.img"
+    mountpoint = "/var/lib/data"
+    yml = (
+        HEAD.replace('"@pkg:crun"', '"@pkg:crun", "@pkg:ca-certificates"')
+        + "onboot:\n"
+        + use("sysctl", "sysctl")
+        + step("hardened", "test $(cat /proc/sys/kernel/kptr_restrict) = 2")
+        + use("entropy", "rngd", '["/sbin/rngd", "-1"]')
+        + use("format", "format", '["/usr/bin/format", "-label", "DATA"]')
+        + use("again", "format", '["/usr/bin/format", "-verbose", "/dev/vda"]')
+        + use("mount", "mount", f'["/usr/bin/mountie", "-label", "DATA", "{mountpoint}"]')
+        + step("is-mounted", f"grep -q ' /host{mountpoint} ext4 ' /proc/mounts")
+        + step("by-uuid", "test -b /host/dev/disk/by-uuid/*")
+        + step("write", f"cat /host{mountpoint}/file; echo was kept > /host{mountpoint}/file")
+        + use("dhcpcd", "dhcpcd", DHCPCD)
+        + step("address", "ip -4 addr show eth0 | grep -q 10.0.2.15")
+        + step("default-route", "ip route | grep -q 'default via 10.0.2.2'")
+        + step("stays", "ip addr show eth0 | grep -A1 10.0.2.15 | grep -q 'valid_lft forever'")
+        + step("resolver", "grep -q 'nameserver 10.0.2.3' /host/run/resolvconf/resolv.conf")
+        + step("authorities", "grep -c BEGIN /host/etc/ssl/certs/ca-certificates.crt | grep -q ...")
+        + "services:\n"
+        + use("rngd", "rngd")
+        + use("ntpd", "ntpd")
+    )
+    expected = re.findall(r"name: ([a-z-]+)", yml.split("services:")[0])
+    artifact = workshop.build(yml)
+    for again in (False, True):
+        machine = boot(artifact, disks=(Disk(disk, 64, "raw"),), state=tmp_path / "state")
+        machine.wait_ready(timeout_s=BOOT_S)
+        assert exited(machine) == expected
+        word = b"no disk is empty" if again else b"making ext4 on /dev/vda1, label DATA"
+        assert word in machine.console
+        assert (b"] was kept" in machine.console) is again
+        assert b"/dev/vda is not empty, left as it is" in machine.console
+        machine.poweroff()
+        result = machine.wait(90)
+        assert result.status == 0, result
+
+
+def test_servers_answer(workshop, boot):
+    web, data, shell = free_port(), free_port(), free_port()
+    yml = (
+        HEAD
+        + "onboot:\n"
+        + use("udhcpc", "udhcpc", '["/usr/bin/udhcpc.sh", "-1"]')
+        + step("resolver", "grep -q 'nameserver 10.0.2.3' /host/run/resolvconf/resolv.conf")
+        + "services:\n"
+        + use("nginx", "nginx")
+        + use("redis", "redis")
+        + use("sshd", "sshd")
+        + use("getty", "getty")
+        + use("dhcpcd", "dhcpcd")
+        + "files:\n"
+        + "  - {path: etc/getty.shadow, contents: 'root:$6$6tPd2uhHrecCEKug$8mKfcgfwguP7f.BLdZsT1W"
+        + "z7WIIJOBY1oUFHzIv9/O71M2J0EPdtFqFGTxB1UK5ejqQxRFQ.ZSG9YXR0SNsc11:17322:0:::::'}\n"
+    )
+    forwards = (Forward(web, 80), Forward(data, 6379), Forward(shell, 22))
+    machine = boot(workshop.build(yml), forwards=forwards)
+    machine.wait_ready(timeout_s=BOOT_S)
+    assert b"It works" in talk(web, b"GET / HTTP/1.0\r\n\r\n", b"</html>")
+    assert b"+PONG" in talk(data, b"PING\r\nSET a 1\r\nQUIT\r\n", b"+PONG")
+    assert b"SSH-2.0-OpenSSH" in talk(shell, b"SSH-2.0-test\r\n", b"\n")
+    for words, answer in (
+        ("", b"login: "),
+        ("root\n", b"Password: "),
+        ("abcdefgh\n", b"The root file system is at"),
+        ("crun list; echo $((6 * 7))-shell\n", b"42-shell"),
+    ):
+        machine.write(words)
+        deadline = time.monotonic() + 60
+        while answer not in machine.console:
+            assert time.monotonic() < deadline, machine.console
+            time.sleep(0.2)
+    listed = machine.console.split(b"crun list", 1)[1]
+    for service in (b"nginx", b"redis", b"sshd", b"getty", b"dhcpcd"):
+        assert service in listed
+    machine.write("poweroff\n")
+    result = machine.wait(90)
+    assert (result.status, result.power) == (0, "poweroff"), result
+
+
+def test_one_lease_is_enough_with_two_cards(workshop, boot):
+    yml = HEAD + "onboot:\n" + use("dhcpcd", "dhcpcd", DHCPCD)
+    machine = boot(workshop.build(yml), devices=("virtio-net-pci",))
+    machine.wait_ready(timeout_s=BOOT_S)  # the second card hears nobody
+    assert exited(machine) == ["dhcpcd"]
+    machine.poweroff()
+    assert machine.wait(60).status == 0
+
+
+def test_poweroff_after_some_seconds(workshop, boot):
+    yml = HEAD + "services:\n" + use("poweroff", "poweroff", '["/bin/sh", "/poweroff.sh", "1"]')
+    machine = boot(workshop.build(yml))
+    result = machine.wait(BOOT_S)
+    assert (result.status, result.power) == (0, "poweroff"), result

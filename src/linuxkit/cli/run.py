@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from linuxkit import runners
 from linuxkit.base import events, files, platform
 from linuxkit.base.errors import Error, printable
-from linuxkit.cli import build
+from linuxkit.cli import build, render
 from linuxkit.runners import options
 
 if TYPE_CHECKING:
@@ -120,15 +120,25 @@ def _verdict(result: runners.Result) -> list[str]:
     if not result.reported:
         return [f"the guest reported nothing; {result.reason or 'QEMU ended'}"]
     if result.status == 0:
-        ready = next((r for r in result.records if r.state == "ready"), None)
-        after = f", ready after {ready.t_ms / 1000:.2f} s" if ready else ""
-        return [f"the guest was well{after}"]
+        return ["the guest was well" + _readiness(result)]
     why = [f"{name} failed" for name in result.failed]
     if not result.ready:
         why.append("the guest never became ready")
     if not result.power and not result.reason.startswith("host-"):
         why.append(f"it ended without saying so ({result.reason or 'unknown reason'})")
     return why or ["the guest was not well"]
+
+
+def _readiness(result: runners.Result) -> str:
+    """When it was ready, and how much memory it used then."""
+    ready = next((r for r in result.records if r.state == "ready"), None)
+    if ready is None:
+        return ""
+    text = f", ready after {ready.t_ms / 1000:.2f} s"
+    if ready.mem_total_kib is None or ready.mem_available_kib is None:
+        return text
+    used = max(0, ready.mem_total_kib - ready.mem_available_kib)
+    return f"{text} with {render.size(used << 10)} of memory in use"
 
 
 def _report(result: runners.Result) -> bytes:

@@ -75,13 +75,19 @@ def run(
     found, chosen = _located(artifact), options or Options()
     with _terminal_kept(), find(runner).start(found, chosen, attached=True) as machine:
         for record in machine.follow(chosen.timeout_s):
-            events.emit(events.Unit(record.name, record.state, record.t_ms, record.detail))
+            events.emit(_event(record))
         timed_out = not machine.ended
         machine.close()
         result = machine.result(timed_out=timed_out)
         for line in machine.said:
             events.note(f"QEMU: {line}", level="debug")
         return result
+
+
+def _event(record: Record) -> events.Unit:
+    if record.event == "power":
+        return events.Unit("machine", record.name, record.t_ms)
+    return events.Unit(record.name, record.state or record.event, record.t_ms, record.detail)
 
 
 def _located(artifact: Artifact | str | Path) -> Artifact:

@@ -64,7 +64,7 @@ def parse(line: bytes) -> Record | None:
 
 def _stated(t_ms: int, event: str, value: dict[str, object]) -> Record | None:
     state = value.get("state")
-    unit = _text(value.get("unit"), 200)
+    unit = _text(value.get("unit"), 300)
     if not isinstance(state, str) or state not in _STATES[event] or (event == "unit" and not unit):
         return None
     return Record(

@@ -139,7 +139,7 @@ class TestCompletion:
 RESULT = Result(0, "guest-shutdown", True, True, "poweroff", (), (
     Record(10, "boot", "boot", "started", host_ms=2000),
     Record(20, "unit", "services/a", "running", host_ms=2010),
-    Record(30, "boot", "boot", "ready", host_ms=2020),
+    Record(30, "boot", "boot", "ready", mem_total_kib=9216, mem_available_kib=4096, host_ms=2020),
 ), 0, 4.5, False)  # fmt: skip
 
 
@@ -182,7 +182,7 @@ class TestRun:
     @pytest.mark.parametrize(
         ("result", "status", "says"),
         [
-            (RESULT, 0, "the guest was well, ready after 0.03 s"),
+            (RESULT, 0, "the guest was well, ready after 0.03 s with 5.0 MiB of memory in use"),
             (RESULT._replace(status=4, failed=("services/a",)), 4, "warning: services/a failed"),
             (RESULT._replace(status=4, ready=False), 4, "warning: the guest never became ready"),
             (RESULT._replace(status=4, power="", reason="guest-reset"), 4,

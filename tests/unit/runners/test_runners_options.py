@@ -28,7 +28,7 @@ FORWARDS = {
     "8080:80": Forward(8080, 80),
     "8080:80/tcp": Forward(8080, 80, "tcp"),
     "5353:53/udp": Forward(5353, 53, "udp"),
-    "0.0.0.0:80:80": Forward(80, 80, "tcp", "0.0.0.0"),  # noqa: S104 - as asked
+    "0.0.0.0:80:80": Forward(80, 80, "tcp", "0.0.0.0"),
     "192.0.2.1:1:65535/udp": Forward(1, 65535, "udp", "192.0.2.1"),
 }
 NETWORKS = {

@@ -74,7 +74,7 @@ def test_every_option_reaches_the_command():
         Options(
             cpus=3,
             memory_mib=512,
-            forwards=(Forward(8080, 80), Forward(53, 53, "udp", "0.0.0.0")),  # noqa: S104 - as asked
+            forwards=(Forward(8080, 80), Forward(53, 53, "udp", "0.0.0.0")),
             devices=("usb-ehci,id=u", "i6300esb"),
             reboot=False,
         ),

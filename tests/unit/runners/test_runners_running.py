@@ -173,6 +173,7 @@ def test_run_tells_events_and_keeps_time(machine, capfd):
     with events.reporting(told.append):
         result = run(*machine(WELL + "linger()\n", timeout_s=1.0))
     assert (result.status, result.timed_out) == (124, True)
+    assert told[-1] == events.Unit("boot", "ready", 1)
     assert [(e.unit, e.state) for e in told if isinstance(e, events.Unit)] == [
         ("boot", "started"), ("services/a", "running"), ("boot", "ready")
     ]  # fmt: skip

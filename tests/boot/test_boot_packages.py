@@ -155,3 +155,17 @@ def test_poweroff_after_some_seconds(workshop, boot):
     machine = boot(workshop.build(yml))
     result = machine.wait(BOOT_S)
     assert (result.status, result.power) == (0, "poweroff"), result
+
+
+def test_wide_kernel_and_runc(workshop, boot):
+    yml = HEAD.replace("@pkg:kernel", "@pkg:kernel-full").replace("@pkg:crun", "@pkg:runc")
+    yml += "onboot:\n"
+    for kind in ("wireguard", "bridge", "dummy"):
+        script = f"ip link add test0 type {kind} && ip link del test0"
+        yml += step(kind, script, capabilities="[CAP_NET_ADMIN]")
+    yml += "services:\n" + use("nginx", "nginx")
+    machine = boot(workshop.build(yml), memory_mib=512)
+    machine.wait_ready(timeout_s=BOOT_S)
+    assert exited(machine) == ["wireguard", "bridge", "dummy"]
+    machine.poweroff()
+    assert machine.wait(90).status == 0

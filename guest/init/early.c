@@ -147,9 +147,7 @@ static void make_resolv_conf(void)
 
 void early_machine(void)
 {
-	bool memory_root = sys_is_memory_fs("/") == 1;
-
-	if (memory_root)
+	if (sys_is_memory_fs("/") == 1)
 		move_root();
 	mount_all();
 	for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
@@ -159,6 +157,5 @@ void early_machine(void)
 	make_resolv_conf();
 	complain("sharing mounts", "", sys_mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL));
 	/* the file system, not only this mount of it: a bind mount of / would else be writable */
-	complain("making / read-only", "",
-		 sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	complain("making / read-only", "", sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL));
 }

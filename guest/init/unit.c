@@ -21,6 +21,8 @@ const char *unit_word(const struct unit *unit)
 	case OUTCOME_NONE:
 		break;
 	}
+	if (unit->state == UNIT_ENDED)
+		return "stopped"; /* before it began */
 	return unit->state <= UNIT_STARTING ? "starting" : "running";
 }
 

@@ -1,0 +1,135 @@
+"""PID 1 running in namespaces of its own, and the units that a test gives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from linuxkit.build import boottable
+
+GUEST = Path(__file__).resolve().parents[2] / "guest"
+NO_NAMESPACES = 77
+
+
+def unit(section, name, *words, policy="stop", grace=2000, timeout=0, runtime=True, clean=()):
+    """The records of one unit whose program is a verb of ``act``."""
+    pidfile = f"/run/units/{section}-{name}.pid"
+    yield "unit", section, name
+    yield "on-failure", policy
+    yield "grace", str(grace)
+    yield "timeout", str(timeout)
+    yield "log", f"/out/{name}.log"
+    if runtime:
+        yield "pidfile", pidfile
+    yield ("start",)
+    yield ("exec", "/act", *(("run", pidfile) if runtime else ()), *words)
+    if clean:
+        yield ("clean",)
+        yield ("exec", "/act", *clean)
+
+
+class World:
+    """PID 1 in namespaces, with a report port and a console."""
+
+    def __init__(self, root: Path, helpers: Path, init: Path) -> None:
+        self.root = root
+        self.out = root / "out"
+        self.records: list[dict] = []
+        self._helpers = helpers
+        for folder in ("dev", "proc", "run", "tmp", "var", "etc/linuxkit", "out"):
+            (root / folder).mkdir(parents=True)
+        for file in ("dev/null", "dev/report"):
+            (root / file).touch()
+        (root / "cmdline").write_text("quiet linuxkit.report=/dev/report\n")
+        shutil.copy(init, root / "init")
+        shutil.copy(helpers / "act", root / "act")
+        self._rest = b""
+        self._port = -1
+        self._process: subprocess.Popen | None = None
+
+    def start(self, *units, head=(), table: bytes | None = None) -> None:
+        records = [*head, *(record for one in units for record in one)]
+        data = boottable.encode(records) if table is None else table
+        (self.root / "etc/linuxkit/boot.table").write_bytes(data)
+        self._port, port = pty.openpty()
+        with (self.root / "console").open("wb") as console:
+            self._process = subprocess.Popen(
+                [self._helpers / "nsrun", self.root, os.ttyname(port), "/init"],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
+            )
+        self._slave = port  # held open, so that nothing said is lost when PID 1 is gone
+        time.sleep(0.05)
+        if self._process.poll() == NO_NAMESPACES:
+            pytest.skip("this machine allows no namespaces")
+
+    @property
+    def console(self) -> str:
+        return (self.root / "console").read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """PID 1 as the host sees it."""
+        host = self._process.pid
+        return int(Path(f"/proc/{host}/task/{host}/children").read_text().split()[0])
+
+    def send(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._port, data[:512]) :]
+            self._take(0)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def _take(self, wait_s: float) -> bool:
+        if not select.select([self._port], [], [], wait_s)[0]:
+            return False
+        *lines, self._rest = (self._rest + os.read(self._port, 65536)).split(b"\n")
+        for line in lines:
+            assert len(line) < 1024
+            self.records.append(json.loads(line))
+        return True
+
+    def wait(self, timeout_s: float = 20, **wanted) -> dict:
+        """The first record with all these values."""
+        end = time.monotonic() + timeout_s
+        while True:
+            for record in self.records:
+                if wanted.items() <= record.items():
+                    return record
+            left = end - time.monotonic()
+            assert left > 0, f"no {wanted}; {self.records}\n{self.console}"
+            self._take(min(left, 0.5))
+
+    def ended(self, timeout_s: float = 20) -> int:
+        """How it ended: 0 for power-off and halt, 75 for a reboot."""
+        end = time.monotonic() + timeout_s
+        while self._process.poll() is None:
+            assert time.monotonic() < end, f"it goes on; {self.records}\n{self.console}"
+            self._take(0.1)
+        while self._take(0):
+            pass
+        return self._process.returncode
+
+    def states(self, name: str) -> list[str]:
+        return [r["state"] for r in self.records if r.get("unit") == name]
+
+    def order(self) -> list[str]:
+        """Units and states as they came."""
+        return [f"{r['unit']} {r['state']}" for r in self.records if r["event"] == "unit"]
+
+    def close(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        if self._port >= 0:
+            os.close(self._port)
+            os.close(self._slave)

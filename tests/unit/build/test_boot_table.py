@@ -1,0 +1,153 @@
+"""What is compiled into the boot table, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from linuxkit.base.errors import Error
+from linuxkit.build import boot, boottable, mountflags
+from linuxkit.build.boot import Unit, Volume, compile_table, dump
+
+RDONLY, REMOUNT, BIND, REC = 1, 32, 4096, 16384
+PRIVATE, SHARED = 1 << 18, 1 << 20
+
+
+def unit(section="services", name="web", on_failure="", args=("/x",), **runtime):
+    config = {"process": {"args": list(args)}}
+    return Unit(section, name, f"containers/{section}/{name}", config, runtime, on_failure)
+
+
+def table(*units, runtime="/usr/bin/crun", volumes=()):
+    return dump(compile_table(units, runtime=runtime, volumes=volumes))
+
+
+def codes(*units, volumes=()):
+    with pytest.raises(Error) as caught:
+        compile_table(units, runtime="/usr/bin/crun", volumes=volumes)
+    return [error.code for error in caught.value.all()]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "wanted"),
+    [
+        ([], "tmpfs", [("s", "/t", "tmpfs", 0, "")]),
+        (["size=1m", "nosuid", "mode=755"], "tmpfs", [("s", "/t", "tmpfs", 2, "size=1m,mode=755")]),
+        (["ro", "rw"], "ext4", [("s", "/t", "ext4", 0, "")]),
+        (["rw", "ro", "defaults", ""], "ext4", [("s", "/t", "ext4", RDONLY, "")]),
+        (["bind"], "", [("s", "/t", "", BIND, "")]),
+        (["rbind"], "bind", [("s", "/t", "", BIND | REC, "")]),
+        (
+            ["bind", "ro", "nodev"], "",
+            [("s", "/t", "", BIND, ""), ("", "/t", "", REMOUNT | BIND | RDONLY | 4, "")],
+        ),
+        (
+            ["rbind", "rshared"], "",
+            [("s", "/t", "", BIND | REC, ""), ("", "/t", "", SHARED | REC, "")],
+        ),
+        (["remount", "private"], "", [("", "/t", "", PRIVATE, "")]),
+        (["remount", "ro"], "", [("s", "/t", "", REMOUNT | RDONLY, "")]),
+        (["remount", "bind", "ro"], "", [("s", "/t", "", REMOUNT | RDONLY | BIND, "")]),
+        (["private", "size=1m"], "tmpfs", [("s", "/t", "tmpfs", 0, "size=1m"), ("", "/t", "", PRIVATE, "")]),
+    ],
+)  # fmt: skip
+def test_mount_options(options, kind, wanted):
+    assert [tuple(c) for c in mountflags.calls("s", "/t", kind, options)] == wanted
+
+
+def test_every_section_in_its_order():
+    text = table(
+        unit("services", "b"), unit("onshutdown", "000-x"), unit("onboot", "001-y"),
+        unit("services", "a"), unit("onboot", "000-z"), volumes=[Volume("v")],
+    )  # fmt: skip
+    found = [line.split() for line in text.splitlines() if line.startswith("unit")]
+    assert [f"{s}/{n}".replace('"', "") for _, s, n in found] == [
+        "volumes/v", "onboot/001-y", "onboot/000-z", "services/b", "services/a",
+        "onshutdown/000-x",
+    ]  # fmt: skip
+
+
+def test_the_runtime_is_told_what_it_understands():
+    assert '"/usr/bin/crun" "--cgroup-manager=cgroupfs" "run" "--detach"' in table(unit())
+    text = table(unit(), runtime="/usr/bin/runc")
+    assert '"/usr/bin/runc" "run" "--detach"' in text
+    assert "cgroup-manager" not in text
+
+
+def test_namespaces_are_kept_between_create_and_start():
+    text = table(unit(bindNS={"net": "/run/netns/x", "mnt": ""}))
+    steps = [line.split()[0] + (line.split()[3] if "exec" in line else "")
+             for line in text.splitlines() if line.startswith("    ")]  # fmt: skip
+    assert steps == ['exec"create"', "bind-ns", 'exec"start"', 'exec"delete"']
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "wanted"),
+    [
+        ("onboot", "", "stop"), ("onboot", "continue", "continue"), ("onboot", "reboot", "reboot"),
+        ("services", "", "continue"), ("services", "stop", "continue"),
+        ("services", "reboot", "reboot"), ("onshutdown", "stop", "continue"),
+    ],
+)  # fmt: skip
+def test_policies(section, given, wanted):
+    assert f'on-failure "{wanted}"' in table(unit(section, "000-x", on_failure=given))
+
+
+def test_places_of_mounts():
+    mounts = [
+        {"destination": "data", "type": "tmpfs", "source": "tmpfs", "options": []},
+        {"destination": "/var/lib/x", "type": "tmpfs", "source": "tmpfs", "options": None},
+    ]
+    text = table(unit(mounts=mounts, mkdir=["a/../b"], cgroups=["x/y"]))
+    assert 'mkdir "/containers/services/web/rootfs/data"' in text
+    assert 'mkdir "/containers/services/web/rootfs/b"' in text
+    assert 'mkdir "/sys/fs/cgroup/x/y"' in text
+    # what the container mounted for others stays; its own goes with it
+    assert 'umount "/containers/services/web/rootfs/data"' in text
+    assert 'umount "/var/lib/x"' not in text
+
+
+def test_everything_wrong_is_told_at_once():
+    assert codes(
+        unit(name="../up"),
+        unit(name="ok", on_failure="panic", interfaces=[{"name": "eth0"}], args=()),
+        volumes=[Volume("a b")],
+    ) == ["LK0720", "LK0721", "LK0722", "LK0726", "LK0720"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "a b", "é", "x" * 129, "a\n"])
+def test_names_that_are_none(name):
+    assert codes(unit(name=name)) == ["LK0720"]
+
+
+def test_limits():
+    many = [unit(name=f"n{i}") for i in range(513)]
+    assert codes(*many) == ["LK0724"]
+    assert 'log-ring "4096"' in table(*many[:512])
+    assert codes(unit(mkdir=["/" + "x" * 4095])) == ["LK0723"]
+    assert codes(unit(mkdir=["/a\0b"])) == ["LK0723"]
+    long = [unit(name=f"n{i}", mkdir=["/" + "x" * 4000] * 10) for i in range(40)]
+    assert codes(*long) == ["LK0724"]
+    terminal = Unit("services", "t", "b", {"process": {"args": ["x"], "terminal": True}}, {})
+    assert codes(terminal) == ["LK0722"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda t: b"", lambda t: t[:-1], lambda t: t + b"x\0", lambda t: t.replace(b"0 end\0", b""),
+        lambda t: t.replace(b"\x001\0", b"\x002\0", 1), lambda t: t.replace(b"2 unit", b"1 unit"),
+        lambda t: t.replace(b"0 start", b"0 begin"), lambda t: t.replace(b"0 start", b"start"),
+        lambda t: t.replace(b"2 unit", b"9999999 unit"),
+    ],
+)  # fmt: skip
+def test_damaged_tables_are_refused(damage):
+    good = compile_table([unit()], runtime="/usr/bin/crun")
+    with pytest.raises(Error) as caught:
+        boot.dump(damage(good))
+    assert caught.value.code == "LK0725"
+
+
+def test_too_many_words():
+    with pytest.raises(Error) as caught:
+        boottable.encode([("exec", *["x"] * 65)])
+    assert caught.value.code == "LK0723"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Protocol, cast
 
 from linuxkit.version import __version__
@@ -75,6 +76,8 @@ def main(words: Sequence[str]) -> int:
         return 0
     if not words or words[0] in {"-h", "--help", "help"}:
         return _help(words[1:])
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files need not be text in this locale
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = _guarded(words)
         sys.stdout.flush()

@@ -305,13 +305,15 @@ class Running:
 
     def _take_control(self, data: bytes) -> None:
         for line in self._qmp.feed(data):
-            message = json.loads(line)
-            if "QMP" in message:
-                self._execute("qmp_capabilities")
-            elif "return" in message:
-                self._up = True
-            elif message.get("event") == "SHUTDOWN":
-                self._reason = str(message["data"]["reason"])
+            match _message(line):
+                case {"QMP": _}:
+                    self._execute("qmp_capabilities")
+                case {"return": _}:
+                    self._up = True
+                case {"event": "SHUTDOWN", "data": {"reason": str(reason)}}:
+                    self._reason = reason
+                case _:
+                    pass  # other events, and what is not for us
 
     def _take_console(self, data: bytes) -> None:
         with self._changed:
@@ -328,7 +330,7 @@ class Running:
 
     @staticmethod
     def _send(wire: socket.socket, data: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has just ended
+        with contextlib.suppress(OSError):  # it has just ended
             wire.sendall(data)
 
     # Failures
@@ -356,6 +358,14 @@ def _read(handle: int) -> bytes:
         return os.read(handle, _CHUNK)
     except ConnectionResetError:
         return b""
+
+
+def _message(line: bytes) -> object:
+    """A message of QEMU's machine protocol; None for what is none, as --qemu may be anything."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _tail(text: bytearray) -> list[str]:

@@ -73,6 +73,8 @@ EXPLAINED = [
     Explained(f"{ODD}/subsec", "mtime", "1700000000.123456789", IMAGES, "times in whole seconds"),
     Explained(rf"{ODD}/\.", "", PRESENT, ABSENT, "an image's entry for its root is no member"),
     Explained(f"{ODD}/opq/lower", "", PRESENT, ABSENT, "an opaque directory hides what is below"),
+    Explained("containers/volumes/(blankro|fsro)/tmp", "", PRESENT, ABSENT,
+              "upstream's init makes a volume with a tmp writable, also one that is readonly"),
     Explained(f"{ODD}/file-to-dir(/new)?", "", ABSENT, PRESENT,
               "a whiteout hides lower layers, not a folder of its own layer"),
 ]  # fmt: skip

@@ -45,7 +45,6 @@ RUNTIME_LABEL = "org.linuxkit.runtime"
 BOOT_TABLE_LABEL = "org.linuxkit.boot-table"
 """Set by an init image that reads the boot table: the version that it reads."""
 
-_MOUNT_POINTS = ("tmp", "merged")  # of a volume: its writable layer, and the whole
 _SECTIONS = ("onboot", "onshutdown", "services")
 
 
@@ -195,7 +194,8 @@ def _bundles(spec: Spec, containers: Iterable[Placed]) -> Iterator[Item]:
         origin = Origin(str(volume.image) if volume.image else "empty", f"volume[{index}]")
         yield from _folders(f"{folder}/lower", origin)
         mounted = Origin("linuxkit.volumes", origin.location)
-        for name in _MOUNT_POINTS:
+        # Upstream's init makes a volume with a folder for a writable layer writable.
+        for name in ("merged",) if volume.readonly else ("tmp", "merged"):
             yield Item(f"{folder}/{name}", "dir", 0o755, mounted)
     for placed in containers:
         origin, bundle, made = placed.origin, placed.bundle, placed.configuration

@@ -140,7 +140,8 @@ def _find_root(
     if len(set(found.values())) <= 1:
         return first
     # A source that makes an image for each platform: put them together.
-    return write_index(store, [root._replace(platform=each) for each, root in found.items()])
+    parts = [root._replace(platform=each, annotations=()) for each, root in found.items()]
+    return write_index(store, parts)
 
 
 def _open_all(

@@ -36,7 +36,7 @@ SYSTEMS = {
     "bare busybox init": KERNEL + 'init: ["bench/bare:1"]\n',
     "first service": KERNEL
     + 'init: ["@pkg:init", "@pkg:crun"]\n'
-    + 'services: [{name: first, image: "@pkg:busybox", command: [sleep, "1000"]}]\n',
+    + 'services: [{name: first, image: "@pkg:busybox", command: [/bin/sh, -c, sleep 1000]}]\n',
 }
 
 

@@ -27,7 +27,7 @@ def test_an_attempt_that_takes_too_long_is_killed(tmp_path):
 def test_a_started_program_has_its_own_session_and_the_descriptors_it_is_given():
     read, write = os.pipe()
     with proc.start(
-        ["sh", "-c", f"echo there >&{write}; cat"], stdin=proc.PIPE, stdout=proc.PIPE, pass_fds=[write]
+        ["sh", "-c", f"echo there > /dev/fd/{write}; cat"], stdin=proc.PIPE, stdout=proc.PIPE, pass_fds=[write]
     ) as process:
         os.close(write)
         assert os.getsid(process.pid) == process.pid
@@ -42,13 +42,13 @@ def test_a_missing_program():
     assert caught.value.code == "LK0901"
 
 
-def test_a_file_that_is_no_program(tmp_path):
+def test_a_file_that_is_no_program(tmp_path, monkeypatch):
     path = tmp_path / "program"
     path.write_bytes(b"\x7fELF no")
     path.chmod(0o755)
     # Without setpriv in between, the failure to start it is seen at once.
-    with pytest.raises(Error) as caught, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proc.shutil, "which", lambda name: None if name == "setpriv" else name)
+    monkeypatch.setattr(proc.shutil, "which", lambda name: None)
+    with pytest.raises(Error) as caught:
         proc.start([path])
     assert caught.value.code == "LK0902"
 

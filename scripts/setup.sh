@@ -33,7 +33,8 @@ make_venv() {
   if ! [ "$stamp" -nt pyproject.toml ]; then
     echo "making the virtual environment .venv" >&2
     [ -x .venv/bin/python ] || python3 -m venv .venv
-    .venv/bin/python -m pip install -q --disable-pip-version-check "hatchling>=1.27" ziglang==0.17.1
+    .venv/bin/python -m pip install -q --disable-pip-version-check "hatchling>=1.27" editables \
+      ziglang==0.17.1
     .venv/bin/python -m pip install -q --disable-pip-version-check \
       --no-build-isolation -e ".[$extra]"
     touch "$stamp"

@@ -63,8 +63,10 @@ def configure(parser: Parser) -> None:
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
     add("--sbom-output", "PATH", "its path in the system", default="sbom.spdx.json")
+    switch("--sbom-current-time", "let it tell the present time: no two builds are the same then")
     switch("--decompress-kernel", "unpack a compressed kernel")
-    switch("--pull", "look for newer images (upstream's flag)")
+    switch("--pull", "ask the registries even for images that the store has")
+    add("--input-tar", "TAR", "an earlier output (upstream's flag); rebuilds are quick without it")
     switch("--docker", "look for images in a Docker engine first")
     switch("--disable-content-trust", "upstream's flag; no effect")
 
@@ -85,12 +87,16 @@ def main(args: argparse.Namespace) -> int:
     plan = linuxkit.resolve(
         spec,
         store=store,
-        sources=linuxkit.default_sources(store),
+        sources=linuxkit.default_sources(
+            store, mirrors=args.mirror, certs=args.cert_file, pull=args.pull
+        ),
         arch=wish.arch,
         offline=args.offline,
         sbom="" if args.no_sbom else args.sbom_output,
         decompress_kernel=args.decompress_kernel,
+        **_sbom_time(args),
     )
+    _tell_grants(plan)
     linuxkit.fetch(plan, store=store)
     system = linuxkit.assemble(plan, store=store)
     if wish.stream:
@@ -106,7 +112,7 @@ def main(args: argparse.Namespace) -> int:
     sizes = system.sizes(wish.compression) if wish.report else ()
     took_s = time.monotonic() - began
     if args.json:
-        print(_result_json(artifacts, sizes, took_s))
+        print(_result_json(plan, artifacts, sizes, took_s))
     elif not args.quiet:
         print(_summary(artifacts, took_s))
     if sizes and not args.json:
@@ -130,9 +136,12 @@ def decide(args: argparse.Namespace) -> Wish:
             hint='leave --docker out; stock packages are named "@pkg:NAME"',
         )
     last = args.files[-1]
+    name = args.name or (_STDIN_NAME if last == "-" else Path(last).stem)
+    if args.input_tar:
+        _check_input(args, [Path(args.o)] if args.o else [folder / f"{name}.{n}" for n in names])
     return Wish(
         names,
-        args.name or (_STDIN_NAME if last == "-" else Path(last).stem),
+        name,
         folder,
         args.o,
         platform.arch(args.arch).oci if args.arch else platform.host().oci,
@@ -145,6 +154,8 @@ def _formats(args: argparse.Namespace) -> tuple[str, ...]:
     names = [name for words in args.format for name in words.split(",") if name]
     for name in names:
         formats.find(name)
+    if args.pull and args.offline:
+        raise Error("LK0114", "--pull and --offline exclude each other")
     if not args.o:
         return tuple(dict.fromkeys(names)) or (formats.DEFAULT,)
     excluded = [f"--{flag}" for flag in ("name", "dir") if getattr(args, flag)]
@@ -163,21 +174,47 @@ def _formats(args: argparse.Namespace) -> tuple[str, ...]:
     return (*names, "tar")[:1]
 
 
+def _check_input(args: argparse.Namespace, outputs: Sequence[Path]) -> None:
+    """Refuse what upstream refuses beside --input-tar."""
+    if args.pull:
+        raise Error("LK0114", "--input-tar and --pull exclude each other", hint="leave one out")
+    if Path(args.input_tar).resolve() in [path.resolve() for path in outputs]:
+        raise Error(
+            "LK0114",
+            f"{args.input_tar} is both the input and the output",
+            hint="give the output another --name, --dir or --o",
+        )
+
+
 def _warn(args: argparse.Namespace, wish: Wish) -> None:
     """Say which of upstream's flags change nothing."""
     idle = {
-        "--pull": args.pull,
+        "--input-tar": args.input_tar,
         "--disable-content-trust": args.disable_content_trust,
         f"--size {args.size}": args.size and not wish.report,
     }
     why = {
-        "--pull": "stock packages are pinned by their lock",
+        "--input-tar": "what did not change is taken from the cache",
         "--disable-content-trust": "there is no content trust; pin images by digest",
     }
     for flag, given in idle.items():
         if given:
             reason = why.get(flag, "no disk image is built")
             events.note(f"{flag} has no effect: {reason}", level="warning", code="LK0116")
+
+
+def _sbom_time(args: argparse.Namespace) -> dict[str, str]:
+    """The present as SPDX has it, where it is wished for."""
+    if not args.sbom_current_time:
+        return {}
+    return {"sbom_created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def _tell_grants(plan: linuxkit.Plan) -> None:
+    """What images' labels let containers do that the YAML does not, for those who want details."""
+    for grant in plan.grants:
+        lines = ", ".join(grant.privileges)
+        events.note(f"{grant.container}: the label of {grant.image} grants {lines}", level="debug")
 
 
 def _stream(system: System, wish: Wish) -> None:
@@ -222,10 +259,14 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _result_json(
-    artifacts: Sequence[linuxkit.Artifact], sizes: Sequence[Size], took_s: float
+    plan: linuxkit.Plan,
+    artifacts: Sequence[linuxkit.Artifact],
+    sizes: Sequence[Size],
+    took_s: float,
 ) -> str:
     value: dict[str, object] = {
         "artifacts": [{**each.to_json(), "directory": str(each.directory)} for each in artifacts],
+        "grants": [grant.to_json() for grant in plan.grants],
         "seconds": round(took_s, 3),
     }
     if sizes:

@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
+import linuxkit
 from linuxkit.base import events
+from linuxkit.base.errors import Error
 from linuxkit.cli import build, completion
 from linuxkit.cli import main as program
 from linuxkit.runners import Options, Result, run
 from linuxkit.runners.report import Record
+from support.images import image
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yml"))
@@ -69,6 +73,77 @@ def test_flags_without_effect_say_so(capsys):
         "warning: LK0116 --disable-content-trust",
         "warning: LK0116 --size 4G",
     ]
+    assert program.main(["build", "--dry-run", "--input-tar", "old.tar", str(EXAMPLES[0])]) == 0
+    assert "warning: LK0116 --input-tar has no effect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--input-tar a.tar -f tar a.yml", "both the input and the output"),
+        ("--input-tar ./x/../b.tar -f docker,tar --name b a.yml", "both the input and the output"),
+        ("--input-tar /tmp/o --o /tmp/o a.yml", "both the input and the output"),
+        ("--input-tar old.tar --pull a.yml", "exclude each other"),
+    ],
+)
+def test_an_input_is_not_overwritten(line, says):
+    with pytest.raises(Error) as error:
+        wish(*line.split())
+    assert error.value.code == "LK0114"
+    assert says in error.value.message
+
+
+def test_upstreams_flags_are_all_known():
+    """Those of `build` in the Go tool, and those for every command that it has too."""
+    upstreams = """
+        --name --dir --o --format --size --pull --docker --decompress-kernel --arch --input-tar
+        --cache --no-sbom --sbom-output --sbom-current-time --dry-run --quiet --verbose
+    """
+    page = program.parser_for("build").format_help()
+    assert set(upstreams.split()) <= {word.rstrip(",") for word in page.split()}
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A cache with an image whose label grants something, and a YAML that uses it."""
+    store = linuxkit.open_store(tmp_path / "cache")
+    label = {"org.mobyproject.config": '{"pid": "host", "capabilities": ["CAP_CHOWN"]}'}
+    image(store, "docker.io/lk/a:1", {"x": "x"}, cmd=["/x"], labels=label)
+    yml = tmp_path / "in.yml"
+    yml.write_text("services: [{name: web, image: 'lk/a:1'}]\n")
+    return ["--cache", str(tmp_path / "cache"), "build", "-f", "tar", "--arch", "amd64",
+            "--dir", str(tmp_path), str(yml)]  # fmt: skip
+
+
+def test_what_labels_grant_is_in_the_result(capsys, labelled):
+    assert program.main(["--json", *labelled]) == 0
+    assert json.loads(capsys.readouterr().out)["grants"] == [
+        {
+            "container": "services/web",
+            "image": "docker.io/lk/a:1",
+            "privileges": ["capability CAP_CHOWN", "pid host"],
+        }
+    ]
+
+
+def test_what_labels_grant_is_told_to_those_who_ask(capsys, labelled):
+    says = "services/web: the label of docker.io/lk/a:1 grants capability CAP_CHOWN, pid host"
+    assert program.main(labelled) == 0
+    assert says not in capsys.readouterr().err
+    assert program.main(["-v", *labelled]) == 0
+    assert says in capsys.readouterr().err
+
+
+def test_the_bill_of_materials_can_tell_the_time(tmp_path, labelled):
+    def created():
+        with tarfile.open(tmp_path / "in.tar") as archive:
+            document = json.load(archive.extractfile("sbom.spdx.json"))
+        return document["creationInfo"]["created"]
+
+    assert program.main(labelled) == 0
+    assert created() == "2017-04-18T16:30:00Z"
+    assert program.main([*labelled, "--sbom-current-time"]) == 0
+    assert created() > "2020"
 
 
 def test_formats(capsys):

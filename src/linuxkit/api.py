@@ -48,12 +48,27 @@ def open_store(root: str | Path | None = None) -> Store:
     return Store(Path(root) if root is not None else default_root())
 
 
-def default_sources(store: Store, shelf: Shelf | None = None) -> tuple[Source, ...]:
-    """Where images are looked for, in order: the store, then the stock packages."""
+def default_sources(
+    store: Store,
+    shelf: Shelf | None = None,
+    *,
+    mirrors: Sequence[str] = (),
+    certs: Sequence[str] = (),
+    pull: bool = False,
+) -> tuple[Source, ...]:
+    """Where images are looked for, in order: the store, the stock packages, then registries.
+
+    ``mirrors`` are texts like ``docker.io=https://mirror.example``, or an URL alone for all other
+    registries; ``certs`` files of certificates to trust besides the system's.  With ``pull``
+    registries come first, and are asked even for what the store has.
+    """
     from linuxkit.sources.packages import StockPackages
+    from linuxkit.sources.registry import Registries
     from linuxkit.sources.store import Stored
 
-    return Stored(store), StockPackages(store, shelf)
+    registries = Registries(store, mirrors, certs, fresh=pull)
+    local = (Stored(store), StockPackages(store, shelf))
+    return (registries, *local) if pull else (*local, registries)
 
 
 def load(

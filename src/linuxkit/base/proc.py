@@ -68,7 +68,7 @@ def run(
     if done.returncode:
         why = status(done.returncode)
         raise Error(
-            "LK0902", f'"{words[0]}" {why}', detail=replay(words, _tail(done.stderr))
+            "LK0902", f'"{words[0]}" {why}', detail=replay(words, _tail(done.stderr or done.stdout))
         )  # fmt: skip
     return Completed(done.stdout, done.stderr)
 

@@ -157,6 +157,8 @@ def _open_all(
             images[want.ref] = open_image(store, locate(want, platform, sources), platform)
         except Error as error:
             error.where = error.where or want.where
-            errors.append(error)
+            # A registry that nobody reaches is the same failure for each of its images.
+            if all((error.code, error.message) != (e.code, e.message) for e in errors):
+                errors.append(error)
     raise_all(errors)
     return images

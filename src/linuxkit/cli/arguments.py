@@ -141,12 +141,16 @@ class Globals(NamedTuple):
     quiet: bool = False
     verbose: int = 1  # 0: errors and warnings, 1: what is done, 2: also details, 3: all
     json: bool = False
+    mirror: tuple[str, ...] = ()
+    cert_file: tuple[str, ...] = ()
 
 
 _GLOBAL_FLAGS = (
     (("--cache",), "DIR", "folder of the store (else $LINUXKIT_CACHE, else ~/.linuxkit/cache)"),
     (("-q", "--quiet"), "", "say nothing but warnings and errors"),
     (("-v", "--verbose"), "N", "how much to say: 0 as -q, 1 as usual, 2 details (plain -v), 3 all"),
+    (("--mirror",), "[REG=]URL", "ask URL for the images of REG, or of all registries; repeatable"),
+    (("--cert-file",), "FILE", "trust these certificates (PEM) besides the system's; repeatable"),
     (("--json",), "", "progress as JSON lines on standard error, results on standard output"),
 )
 
@@ -175,10 +179,10 @@ def take_globals(words: Sequence[str]) -> tuple[Globals, list[str]]:
             found = found._replace(quiet=True, verbose=0)
         elif word == "--json":
             found = found._replace(json=True)
-        elif flag == "--cache":
+        elif flag in _VALUES:
             if not equals and not rest:
-                raise Error("LK0113", "--cache needs a folder")
-            found = found._replace(cache=value if equals else rest.pop(0))
+                raise Error("LK0113", f"{flag} needs a {_VALUES[flag]}")
+            found = _with_value(found, flag, value if equals else rest.pop(0))
         elif flag == "--verbose" or _SHORT_VERBOSE.fullmatch(word):
             level = value if equals else word[2:] if word.startswith("-v") else ""
             if not level and rest and rest[0] in _LEVELS:
@@ -187,6 +191,17 @@ def take_globals(words: Sequence[str]) -> tuple[Globals, list[str]]:
         else:
             left.append(word)
     return found, left
+
+
+_VALUES = {"--cache": "folder", "--mirror": "URL", "--cert-file": "file"}
+
+
+def _with_value(found: Globals, flag: str, value: str) -> Globals:
+    if flag == "--mirror":
+        return found._replace(mirror=(*found.mirror, value))
+    if flag == "--cert-file":
+        return found._replace(cert_file=(*found.cert_file, value))
+    return found._replace(cache=value)
 
 
 _LEVELS = ("0", "1", "2", "3")

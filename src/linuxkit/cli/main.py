@@ -45,9 +45,10 @@ STATUSES = (
 _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
 _USAGE_CODES = (
-    "LK0101", "LK011", "LK02", "LK0302", "LK0404", "LK0613", "LK0701", "LK0709", "LK0801", "LK081",
+    "LK0101", "LK011", "LK02", "LK0302", "LK0325", "LK0404", "LK0418", "LK0613", "LK0701", "LK0709",
+    "LK0801", "LK081",
 )  # fmt: skip
-_NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416")
+_NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419")
 
 
 class Verb(Protocol):
@@ -195,6 +196,8 @@ def _help(words: Sequence[str]) -> int:
         f"\ncommands:\n{verbs}\n\n"
         "flags of every command:\n"
         "  --cache DIR   folder of the store (else $LINUXKIT_CACHE, else ~/.linuxkit/cache)\n"
+        "  --mirror URL  or REG=URL: ask URL for the images of REG, or of all registries\n"
+        "  --cert-file FILE  trust these certificates (PEM) besides the system's\n"
         "  -q, --quiet   say nothing but warnings and errors\n"
         "  -v [N]        say more: 2 details, 3 all\n"
         "  --json        progress as JSON lines on standard error, results on standard output\n"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from linuxkit.cli.arguments import Parser
 
-_GLOBALS = {"--cache", "--quiet", "--verbose", "--json", "--help"}
+_GLOBALS = {"--cache", "--mirror", "--cert-file", "--quiet", "--verbose", "--json", "--help"}
 
 
 def markdown() -> str:
@@ -48,6 +48,10 @@ def markdown() -> str:
 _ENVIRONMENT = (
     ("LINUXKIT_CACHE", "folder of the store, when `--cache` is not given"),
     ("LINUXKIT_DEBIAN_MIRROR", "where Debian packages come from; else the host's apt sources"),
+    ("LINUXKIT_MIRROR", "mirrors of registries, as `--mirror` has them, separated by commas"),
+    ("LINUXKIT_INSECURE_REGISTRIES", "hosts that may be asked without TLS, separated by commas"),
+    ("LINUXKIT_TOKEN_HOSTS", "hosts that any registry may send us to for a token"),
+    ("DOCKER_CONFIG", "folder of the `config.json` with logins; else `~/.docker`"),
     ("LINUXKIT_QEMU_ACCEL", "acceleration of `run`, when `--accel` is not given"),
     ("LINUXKIT_DEBUG", "when set, a defect shows where in the program it is"),
     ("NO_COLOR", "when set, nothing is coloured"),

@@ -5,16 +5,20 @@ What a body means, and whether its bytes are the right ones, is the caller's to 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
+from linuxkit.base import events
 from linuxkit.base.errors import Error, printable
 from linuxkit.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import ssl
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import urllib3
     from urllib3.response import BaseHTTPResponse
@@ -25,6 +29,7 @@ _MAX_REDIRECTS = 5
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 20.0
 _CONNECT_S, _READ_S = 15.0, 60.0
+_SAID_LIMIT = 64 << 10  # bytes that are read of the body of a refusal
 
 
 class Sink(Protocol):
@@ -42,6 +47,29 @@ class _Memory:
         self.parts.append(data)
 
 
+class Reply(NamedTuple):
+    """A body and the headers that came with it, their names in lower case."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Refused(Error):  # noqa: N818 - what the server did
+    """The server answered with another status than success (LK0411, LK0412)."""
+
+    def __init__(self, code: str, message: str, reply: Reply, status: int, hint: str = "") -> None:
+        super().__init__(code, message, hint=hint)
+        self.reply = reply  # what it said, cut off where that was long
+        self.status = status
+
+
+class Asking(NamedTuple):
+    """What is sent along with the URL."""
+
+    headers: Mapping[str, str] = MappingProxyType({})  # Authorization stays with the URL's origin
+    form: bytes = b""  # the body of a POST; the request is a GET without
+
+
 class _Broken(Exception):  # noqa: N818 - never leaves this module
     """A transfer that may succeed when it is tried again; holds the error for when it does not."""
 
@@ -54,13 +82,22 @@ class _Broken(Exception):  # noqa: N818 - never leaves this module
 class _Transfer:
     """One body under way: how much of it has reached the sink, over several tries."""
 
-    def __init__(self, url: str, sink: Sink, limit: int, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        sink: Sink,
+        limit: int,
+        progress: Callable[[int], None] = lambda _done: None,
+        asking: Asking = Asking(),  # noqa: B008 - it cannot change
+    ) -> None:
         self.url = url
         self.sink = sink
         self.limit = limit
         self.progress = progress
+        self.asking = asking
         self.done = 0
         self.etag = ""
+        self.headers: Mapping[str, str] = {}
 
     def take(self, data: bytes) -> None:
         """Pass a piece on, within the limit."""
@@ -81,11 +118,24 @@ class Settings(NamedTuple):
 
 
 class Transport:
-    """Gets bodies over http, https and file URLs.  May be used by several threads."""
+    """Gets bodies over http, https and file URLs.  May be used by several threads.
 
-    def __init__(self, settings: Settings = Settings(), *, hint: str = "") -> None:  # noqa: B008
+    ``certs`` are files of certificates to trust besides the system's.  ``check`` looks at every URL
+    before it is asked, those that a server redirects to as well, and raises to refuse it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings = Settings(),  # noqa: B008
+        *,
+        hint: str = "",
+        certs: Sequence[str] = (),
+        check: Callable[[SplitResult], None] = lambda _url: None,
+    ) -> None:
         self._settings = settings
         self._hint = hint
+        self._certs = tuple(certs)
+        self._check = check
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def read(self, url: str, *, limit: int) -> bytes:
@@ -101,17 +151,30 @@ class Transport:
         *,
         limit: int,
         progress: Callable[[int], None] = lambda _done: None,
+        asking: Asking = Asking(),  # noqa: B008 - it cannot change
     ) -> int:
         """Write the body to ``sink`` and return its length in bytes.
 
         A broken transfer is taken up where it stopped (RFC 9110, section 14).  Raises LK0410
         (host not reached), LK0411 (not there), LK0412 (refused), LK0413 (cut short), LK0414 (more
-        than ``limit`` bytes), LK0415 (bad redirect), LK0416 (TLS), LK0417 (not a usable URL).
+        than ``limit`` bytes), LK0415 (bad redirect), LK0416 (certificate), LK0417 (not a usable
+        URL), LK0418 (no certificates in a file), LK0419 (no TLS).
         """
-        transfer = _Transfer(url, sink, limit, progress)
+        transfer = _Transfer(url, sink, limit, progress, asking)
         if urlsplit(url).scheme == "file":
             _copy_file(transfer)
-            return transfer.done
+        else:
+            self._fetch(transfer)
+        return transfer.done
+
+    def ask(self, url: str, asking: Asking, *, limit: int) -> Reply:
+        """The body, at most ``limit`` bytes, and its headers.  Errors as :meth:`fetch`."""
+        memory = _Memory()
+        transfer = _Transfer(url, memory, limit, asking=asking)
+        self._fetch(transfer)
+        return Reply(b"".join(memory.parts), transfer.headers)
+
+    def _fetch(self, transfer: _Transfer) -> None:
         pause = self._settings.pause_s
         for left in reversed(range(self._settings.tries)):
             try:
@@ -119,11 +182,15 @@ class Transport:
             except _Broken as broken:
                 if not left:
                     raise broken.error from broken.__cause__
-                time.sleep(min(max(pause, broken.wait_s), _LONGEST_WAIT_S))
+                wait_s = min(max(pause, broken.wait_s), _LONGEST_WAIT_S)
+                if broken.wait_s:
+                    host = urlsplit(transfer.url).hostname
+                    text = f"{host} asks for patience: waiting {wait_s:.0f} s"
+                    events.note(text, level="warning")
+                time.sleep(wait_s)
                 pause *= 2
             else:
                 break
-        return transfer.done
 
     def _once(self, transfer: _Transfer) -> None:
         url = transfer.url
@@ -134,9 +201,12 @@ class Transport:
                     _check_status(response, url, self._hint)
                     _receive(response, transfer)
                     return
+                if transfer.asking.form:
+                    raise Error("LK0415", f"{shown(url)} redirects what was posted to it")
                 url = _redirected(url, response.headers.get("Location", ""))
             finally:
-                response.release_conn()
+                # A connection with an unread rest must not serve another request; a response that
+                # was read to its end has given its connection back already.
                 response.close()
         raise Error("LK0415", f"{shown(transfer.url)} redirects more than {_MAX_REDIRECTS} times")
 
@@ -144,7 +214,14 @@ class Transport:
         import urllib3
 
         split = _checked(url)
+        self._check(split)
+        asking = transfer.asking
         headers = {"User-Agent": f"linuxkit/{__version__}", "Accept-Encoding": "identity"}
+        headers.update(asking.headers)
+        if _origin(split) != _origin(urlsplit(transfer.url)):
+            headers.pop("Authorization", None)
+        if asking.form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
         if split.username is not None:
             plain = f"{unquote(split.username)}:{unquote(split.password or '')}"
             headers.update(urllib3.make_headers(basic_auth=plain))
@@ -154,8 +231,9 @@ class Transport:
                 headers["If-Range"] = transfer.etag
         try:
             return self._pool(split).request(
-                "GET", _without_user(split), headers=headers, preload_content=False,
-                redirect=False, retries=False, decode_content=False,
+                "POST" if asking.form else "GET", _without_user(split), headers=headers,
+                body=asking.form or None, preload_content=False, redirect=False, retries=False,
+                decode_content=False,
             )  # fmt: skip
         except urllib3.exceptions.SSLError as error:
             raise _tls(url, error) from error
@@ -168,22 +246,44 @@ class Transport:
         proxy = _proxy_for(split)
         if proxy not in self._pools:
             timeout = urllib3.Timeout(self._settings.connect_s, self._settings.read_s)
+            trust = _trust(self._certs) if self._certs else None
             if not proxy:
-                self._pools[proxy] = urllib3.PoolManager(timeout=timeout, maxsize=8)
+                self._pools[proxy] = urllib3.PoolManager(
+                    timeout=timeout, maxsize=8, ssl_context=trust
+                )
             else:
                 where = urlsplit(proxy)
                 login = urllib3.make_headers(
                     proxy_basic_auth=f"{unquote(where.username)}:{unquote(where.password or '')}"
                 ) if where.username is not None else {}  # fmt: skip
                 self._pools[proxy] = urllib3.ProxyManager(
-                    _without_user(where), proxy_headers=login, timeout=timeout, maxsize=8
-                )
+                    _without_user(where), proxy_headers=login, timeout=timeout, maxsize=8,
+                    ssl_context=trust,
+                )  # fmt: skip
         return self._pools[proxy]
 
 
+def loopback(host: str) -> bool:
+    """Whether ``host``, a name or an address without port, is this very machine."""
+    import ipaddress
+
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def shown(url: str) -> str:
-    """``url`` as messages may show it: without the password, safe for a terminal."""
+    """``url`` as messages may show it: without what may be secret, safe for a terminal.
+
+    That is the password, and the query, in which storage services carry their signatures.
+    """
     split = urlsplit(url)
+    if split.query:
+        split = split._replace(query="…")
+        url = urlunsplit(split)
     if split.username is not None or split.password is not None:
         url = urlunsplit(split._replace(netloc="***@" + split.netloc.rpartition("@")[2]))
     return printable(url, 300)
@@ -218,9 +318,14 @@ def _without_user(split: SplitResult) -> str:
 
 
 def _proxy_for(split: SplitResult) -> str:
-    """The proxy the environment names for this URL (http_proxy, https_proxy, no_proxy), or ""."""
+    """The proxy the environment names for this URL (http_proxy, https_proxy, no_proxy), or "".
+
+    No proxy could reach what this machine calls localhost.
+    """
     from urllib import request
 
+    if loopback(split.hostname or ""):
+        return ""
     proxies = request.getproxies_environment()
     host = split.netloc.rpartition("@")[2]
     if request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
@@ -237,16 +342,53 @@ def _redirected(url: str, location: str) -> str:
     return target
 
 
+def _origin(split: SplitResult) -> tuple[str, str | None, int | None]:
+    """What a login is good for: scheme, host and port."""
+    port = split.port or {"http": 80, "https": 443}.get(split.scheme)
+    return split.scheme, split.hostname, port
+
+
+def _trust(certs: Sequence[str]) -> ssl.SSLContext:
+    """The system's certificates and those in the files."""
+    import ssl
+
+    context = ssl.create_default_context()
+    for name in certs:
+        try:
+            context.load_verify_locations(name)
+        except OSError as error:  # an SSLError is one too
+            reason = "it has none" if isinstance(error, ssl.SSLError) else error.strerror
+            raise Error(
+                "LK0418", f"no certificates can be read from {printable(name)}: {reason}",
+                hint="it has to be a file of certificates in PEM form",
+            ) from error  # fmt: skip
+    return context
+
+
 def _check_status(response: BaseHTTPResponse, url: str, hint: str) -> None:
     status = response.status
     if status in (200, 206):
         return
+    said = Reply(_said(response), _lower(response))
     if status in (404, 410):
-        raise Error("LK0411", f"there is no {shown(url)} (HTTP {status})")
-    error = Error("LK0412", f"{shown(url)} answered HTTP {status}", hint=hint)
+        raise Refused("LK0411", f"there is no {shown(url)} (HTTP {status})", said, status)
+    error = Refused("LK0412", f"{shown(url)} answered HTTP {status}", said, status, hint)
     if status in _AGAIN:
         raise _Broken(error, _retry_after(response.headers.get("Retry-After", "")))
     raise error
+
+
+def _said(response: BaseHTTPResponse) -> bytes:
+    """What a server says to a refusal, as far as it came."""
+    import urllib3
+
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        return response.read(_SAID_LIMIT, decode_content=False)
+    return b""
+
+
+def _lower(response: BaseHTTPResponse) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
 
 
 def _retry_after(text: str) -> float:
@@ -265,6 +407,7 @@ def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length[:19]) + transfer.done - skip > transfer.limit:
         raise _too_large(url, transfer.limit)
+    transfer.headers = _lower(response)
     transfer.etag = response.headers.get("ETag", "")
     if transfer.etag.startswith("W/"):
         transfer.etag = ""
@@ -299,6 +442,13 @@ def _too_large(url: str, limit: int) -> Error:
 
 
 def _tls(url: str, error: Exception) -> Error:
+    import ssl
+
+    cause = error.args[0] if error.args else None
+    if not isinstance(cause, ssl.SSLCertVerificationError):
+        split = urlsplit(url)
+        at = f"{split.hostname}:{split.port}" if split.port else f"{split.hostname}"
+        return Error("LK0419", f"{at} does not speak TLS as it should: {_reason(error)}")
     return Error(
         "LK0416",
         f"no trusted connection to {urlsplit(url).hostname}: {_reason(error)}",

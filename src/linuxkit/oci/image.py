@@ -14,14 +14,14 @@ from linuxkit.oci import model
 from linuxkit.oci.model import Descriptor, ImageConfig, Index, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from linuxkit.base.digest import Digest
     from linuxkit.oci.model import Platform
     from linuxkit.oci.store import Store
 
 _DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
-_UNKNOWN = "unknown"  # the platform that attestations are filed under
+UNKNOWN = "unknown"  # the platform that attestations are filed under
 
 
 class Image(NamedTuple):
@@ -50,14 +50,22 @@ def open_image(store: Store, descriptor: Descriptor, platform: Platform) -> Imag
         if not _serves(image.config.platform, platform):
             raise _not_offered(descriptor, platform, [image.config.platform])
         return image
-    offered: list[Platform] = []
-    for entry in _manifests(store, descriptor, depth=1):
-        if entry.platform is None or entry.platform.os == _UNKNOWN:
-            continue
-        if _serves(entry.platform, platform):
-            return _open(store, entry)
-        offered.append(entry.platform)
-    raise _not_offered(descriptor, platform, offered)
+    return _open(store, choose(descriptor, _manifests(store, descriptor, depth=1), platform)[0])
+
+
+def choose(
+    root: Descriptor, entries: Iterable[Descriptor], wanted: Platform
+) -> tuple[Descriptor, ...]:
+    """The entries of the index ``root`` that serve a platform, in their order.
+
+    Raises LK0306 when there is none.
+    """
+    offers = [(entry.platform, entry) for entry in entries if entry.platform]
+    mine = tuple(entry for offer, entry in offers if _serves(offer, wanted))
+    if not mine:
+        known = [offer for offer, _ in offers if offer.os != UNKNOWN]
+        raise _not_offered(root, wanted, known)
+    return mine
 
 
 def offered(store: Store, descriptor: Descriptor) -> tuple[Platform, ...]:
@@ -65,7 +73,7 @@ def offered(store: Store, descriptor: Descriptor) -> tuple[Platform, ...]:
     if descriptor.media_type not in model.INDEXES:
         return (_open(store, descriptor).config.platform,)
     found = (entry.platform for entry in _manifests(store, descriptor, depth=1))
-    return tuple(dict.fromkeys(p for p in found if p is not None and p.os != _UNKNOWN))
+    return tuple(dict.fromkeys(p for p in found if p is not None and p.os != UNKNOWN))
 
 
 def closure(
@@ -91,20 +99,31 @@ def closure(
     return tuple({blob.digest: blob for blob in found}.values())
 
 
+def is_whole(store: Store, root: Descriptor, platform: Platform) -> bool:
+    """Whether everything that ``platform`` needs of an image is in the store.
+
+    True for an image that is not offered for the platform: nothing is missing of it.
+    """
+    try:
+        blobs = closure(store, root, (platform,))
+    except Error as error:
+        if error.code in {"LK0303", "LK0304"}:
+            return False
+        if error.code == "LK0306":
+            return True
+        raise
+    return all(store.has(blob.digest, blob.size) for blob in blobs)
+
+
 def _chosen(
     store: Store, root: Descriptor, platforms: Sequence[Platform], entries: Sequence[Descriptor]
 ) -> list[Descriptor]:
     """The entries that serve one of ``platforms``, for which each must have one."""
-    serving = [(entry.platform, entry) for entry in entries]
     if root.media_type not in model.INDEXES:
-        serving = [(_open(store, root).config.platform, root)]
+        entries = [root._replace(platform=_open(store, root).config.platform)]
     chosen: list[Descriptor] = []
     for wanted in platforms:
-        mine = [entry for offer, entry in serving if offer and _serves(offer, wanted)]
-        if not mine:
-            known = [offer for offer, _ in serving if offer and offer.os != _UNKNOWN]
-            raise _not_offered(root, wanted, known)
-        chosen += mine
+        chosen += choose(root, entries, wanted)
     return chosen
 
 

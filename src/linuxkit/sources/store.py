@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linuxkit.oci.image import is_whole
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,12 +22,15 @@ class Stored:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def find(self, ref: Ref, _platform: Platform) -> Descriptor | None:
-        """The image of that name; a reference with a digest must be the digest that is stored."""
+    def find(self, ref: Ref, platform: Platform) -> Descriptor | None:
+        """The image of that name, if all that ``platform`` needs of it is there.
+
+        A reference with a digest must be the digest that is stored.
+        """
         found = self._store.find(str(ref))
         if found is None or (ref.digest and found.digest != ref.digest):
             return None
-        return found
+        return found if is_whole(self._store, found, platform) else None
 
     def missing(self, ref: Ref, platform: Platform) -> Sequence[str] | None:
         """Nothing for what is there; anything else is not for this source to say."""

@@ -303,4 +303,4 @@ def test_no_url(url):
 
 
 def test_shown():
-    assert shown("https://u:p@h/x?y\x1b") == "https://***@h/x?y\\x1b"
+    assert shown("https://u:p@h/x\x1b?y") == "https://***@h/x\\x1b?…"

@@ -1,0 +1,171 @@
+"""Pulling: what a platform needs of an image is fetched from its registry, if it is missing.
+
+An index is kept as it is, with all the platforms that it lists, so that its digest stays what it
+was; the images of other platforms are fetched when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from linuxkit.base import events
+from linuxkit.base.errors import Error
+from linuxkit.oci import image, model
+from linuxkit.oci.registry import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from linuxkit.oci.model import Descriptor, Manifest, Platform
+    from linuxkit.oci.ref import Ref
+    from linuxkit.oci.registry import Client, Place
+    from linuxkit.oci.store import Store
+
+_AT_ONCE = 4  # downloads
+_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
+_INDEX_LIMIT = 64  # indexes in one image
+_LATEST = "latest"
+_ATTESTED = "vnd.docker.reference.digest"  # how an attestation names the manifest it is about
+
+
+def pull(client: Client, ref: Ref, platform: Platform, store: Store) -> Descriptor:
+    """Fetch ``ref`` for ``platform`` into the store and name it there; its index or manifest.
+
+    A reference without tag and digest is asked for as ``latest``, and named as it stands.  Raises
+    LK0306 (not offered for the platform), LK03xx for what the registry should not have sent, and
+    as :meth:`Client.manifest` and :meth:`Client.blob`.
+    """
+    pulling = _Pull(client, place_of(ref), store)
+    root = pulling.root(ref.digest or ref.tag or _LATEST)
+    needed = list(pulling.manifests(root, platform))
+    configs = [pulling.read(entry).config for entry in needed]
+    for config in configs:
+        if config.size > model.CONFIG_LIMIT:
+            raise Error(
+                "LK0308", f"{config.digest}: a configuration of {config.size} bytes, "
+                f"{model.CONFIG_LIMIT} are allowed",
+            )  # fmt: skip
+    pulling.fetch(configs, str(ref))
+    if root.media_type not in model.INDEXES:
+        image.open_image(store, root, platform)  # refuses another platform before its layers come
+    pulling.fetch([layer for entry in needed for layer in pulling.read(entry).layers], str(ref))
+    store.set_name(str(ref), root)
+    return root
+
+
+class _Pull:
+    """One image under way."""
+
+    def __init__(self, client: Client, place: Place, store: Store) -> None:
+        self._client = client
+        self._place = place
+        self._store = store
+        self._indexes = 0
+
+    def root(self, reference: str) -> Descriptor:
+        """Fetch what the tag or digest names, look whether it is an image, and store it."""
+        data, found = self._client.manifest(self._place, reference)
+        if found.media_type in model.INDEXES:
+            model.decode_index(data, found)
+        else:
+            model.decode_manifest(data, found)
+        self._store.put(data)
+        return found
+
+    def manifests(self, root: Descriptor, platform: Platform) -> Iterator[Descriptor]:
+        """The stored manifests that the platform needs, with what attests them or serves none."""
+        if root.media_type not in model.INDEXES:
+            yield root
+            return
+        entries = list(dict.fromkeys(self._entries(root, depth=1)))
+        chosen = image.choose(root, entries, platform)
+        digests = {entry.digest for entry in chosen}
+        others = (e for e in entries if _is_about(e, digests))
+        for entry in dict.fromkeys((*chosen, *others)):
+            self._bring(entry)
+            yield entry
+
+    def read(self, manifest: Descriptor) -> Manifest:
+        """A manifest that is in the store."""
+        data = self._store.read(manifest.digest, model.MANIFEST_LIMIT)
+        return model.decode_manifest(data, manifest)
+
+    def fetch(self, blobs: Sequence[Descriptor], what: str) -> None:
+        """Fetch those that are missing, several at once; the first failure ends the others."""
+        unique = {blob.digest: blob for blob in blobs}.values()
+        missing = [blob for blob in unique if not self._store.has(blob.digest, blob.size)]
+        if not missing:
+            return
+        total = sum(blob.size for blob in missing)
+        with events.task("download", what, total) as task:
+            _each_at_once(
+                missing,
+                lambda blob, step: self._client.blob(self._place, blob, self._store, step),
+                task.advance,
+            )
+
+    def _entries(self, index: Descriptor, depth: int) -> Iterator[Descriptor]:
+        self._indexes += 1
+        if depth > _DEPTH_LIMIT or self._indexes > _INDEX_LIMIT:
+            raise Error("LK0308", f"{index.digest}: too many indexes inside indexes")
+        data = self._store.read(index.digest, model.MANIFEST_LIMIT)
+        for entry in model.decode_index(data, index).manifests:
+            if entry.media_type in model.INDEXES:
+                self._bring(entry)
+                yield from self._entries(entry, depth + 1)
+            elif entry.media_type in model.MANIFESTS:
+                yield entry
+
+    def _bring(self, entry: Descriptor) -> None:
+        """Store the manifest or index that an index points at."""
+        if self._store.has(entry.digest, entry.size):
+            return
+        data, found = self._client.manifest(self._place, entry.digest)
+        if (found.media_type, found.size) != (entry.media_type, entry.size):
+            raise Error(
+                "LK0307",
+                f"{entry.digest}: it came with another type or size than its index has",
+            )
+        self._store.put(data)
+
+
+def _is_about(entry: Descriptor, digests: Collection[str]) -> bool:
+    """Whether an entry for no platform may tell something of one of the manifests."""
+    if entry.platform is not None and entry.platform.os != image.UNKNOWN:
+        return False
+    about = dict(entry.annotations).get(_ATTESTED)
+    return about is None or about in digests
+
+
+def _each_at_once(
+    blobs: Sequence[Descriptor],
+    work: Callable[[Descriptor, Callable[[int], None]], None],
+    advance: Callable[[int], None],
+) -> None:
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from contextvars import copy_context
+
+    stop = threading.Event()
+
+    def step(done: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        advance(done)
+
+    with ThreadPoolExecutor(_AT_ONCE) as workers:
+        # Each job has its own copy of the context, for the reporter is found through it.
+        jobs = [workers.submit(copy_context().run, work, blob, step) for blob in blobs]
+        try:
+            wait(jobs, return_when=FIRST_EXCEPTION)
+            failed = [job.exception() for job in jobs if job.done()]
+        finally:
+            stop.set()
+            workers.shutdown(wait=True, cancel_futures=True)
+    for error in failed:
+        if error is not None:
+            raise error
+
+
+class _Stopped(Exception):  # noqa: N818 - never leaves this module
+    """Another download has failed, or the user has had enough."""

@@ -1,0 +1,75 @@
+"""Registries as a source of images: the last to be asked, or with ``fresh`` the first.
+
+Talking to them is the business of :mod:`linuxkit.oci.registry` and :mod:`linuxkit.oci.pull`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from linuxkit.oci.image import is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from linuxkit.oci.model import Descriptor, Platform
+    from linuxkit.oci.ref import Ref
+    from linuxkit.oci.registry import Client
+    from linuxkit.oci.store import Store
+
+_STOCK = "linuxkit.stock/"  # names of packages that are made here and lie in no registry
+
+
+class Registries:
+    """Pulls whatever has the name of an image; ``client`` is only made when it is needed.
+
+    ``fresh`` asks the registry even for what the store has, once for each image and platform; only
+    an image that is named by its digest cannot have changed.
+    """
+
+    name = "registries"
+
+    def __init__(
+        self,
+        store: Store,
+        mirrors: Sequence[str] = (),
+        certs: Sequence[str] = (),
+        *,
+        fresh: bool = False,
+    ) -> None:
+        self._store = store
+        self._mirrors = mirrors
+        self._certs = certs
+        self._fresh = fresh
+        self._client: Client | None = None
+        self._asked: set[tuple[Ref, Platform]] = set()
+
+    def find(self, ref: Ref, platform: Platform, /) -> Descriptor | None:
+        """The image, pulled; None only for stock packages.
+
+        Raises LK0306, LK032x (refused by the registry), LK041x (not reached).
+        """
+        from linuxkit.oci import pull, registry
+
+        if ref.name.startswith(_STOCK):
+            return None
+        again = self._fresh and not ref.digest and (ref, platform) not in self._asked
+        found = None if again else self._stored(ref, platform)
+        if found is not None:
+            return found
+        if self._client is None:
+            self._client = registry.Client(registry.options(self._mirrors, self._certs))
+        pulled = pull.pull(self._client, ref, platform, self._store)
+        self._asked.add((ref, platform))
+        return pulled
+
+    def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
+        """The reference, unless the store has all of it."""
+        if ref.name.startswith(_STOCK):
+            return None
+        return () if self._stored(ref, platform) is not None else (str(ref),)
+
+    def _stored(self, ref: Ref, platform: Platform) -> Descriptor | None:
+        found = self._store.find(str(ref))
+        whole = found is not None and is_whole(self._store, found, platform)
+        return found if whole else None

@@ -71,11 +71,14 @@ def _duplicates(spec: Spec, section: str, names: Sequence[str]) -> Iterator[Erro
             first[name] = index
             continue
         before = spec.where((section, first[name], "name"))
+        here = spec.where((section, index, "name"))
+        other = before and here and before.file != here.file
+        change = ", or change it with override: true" if other else ""
         yield Error(
             "LK0209",
             f'{section[:-1]} "{printable(name)}" is there twice',
-            hint=f"the first one is at {before}: rename one of them" if before else "",
-            where=spec.where((section, index, "name")),
+            hint=f"the first one is at {before}: rename one of them{change}" if before else "",
+            where=here,
         )
 
 

@@ -162,7 +162,8 @@ def reader(kind: Any, key: Key) -> _Reader:  # noqa: ANN401 - an annotation can 
     elif origin is tuple:
         return functools.partial(_Decoder.list, item=reader(args[0], key))
     elif origin is MappingType:
-        return functools.partial(_Decoder.texts, key=key)
+        nullable = types.NoneType in typing.get_args(args[1])
+        return functools.partial(_Decoder.texts, key=key, nullable=nullable)
     elif kind is bool:
         return _Decoder.boolean
     elif kind is int:
@@ -221,10 +222,13 @@ class _Decoder:
         values = tuple([item(self, n, (*path, i)) for i, n in enumerate(node.items)])
         return _INVALID if _INVALID in values else values
 
-    def texts(self, node: Node, path: Path, key: Key) -> object:
+    def texts(self, node: Node, path: Path, key: Key, *, nullable: bool) -> object:
         if not isinstance(node, Mapping):
             return self.wrong_type(node, "a map of keys", path)
-        values = {n: self.text(v, (*path, n), key) for n, (_, v) in node.items.items()}
+        values: dict[str, object] = {}
+        for name, (_, value) in node.items.items():
+            nothing = nullable and isinstance(value, Scalar) and value.is_null
+            values[name] = None if nothing else self.text(value, (*path, name), key)
         return _INVALID if _INVALID in values.values() else types.MappingProxyType(values)
 
     def text(self, node: Node, path: Path, key: Key) -> object:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.base.files import os_error
-from linuxkit.spec import check, yaml
+from linuxkit.spec import check, patches, variables
 from linuxkit.spec.decode import collect
+from linuxkit.spec.documents import Gatherer
+from linuxkit.spec.inputs import Input
 from linuxkit.spec.merge import merge
 from linuxkit.spec.model import Spec
 from linuxkit.spec.node import scalars
 from linuxkit.spec.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from linuxkit.base.where import Where
+    from linuxkit.spec.documents import Document
     from linuxkit.spec.node import Node
 
 _PACKAGE = "@pkg:"
-_STDIN = "standard input"
 
 
 class PackageResolver(Protocol):
@@ -42,84 +41,65 @@ def load(
     *,
     packages: PackageResolver | None = None,
     stdin: bytes | None = None,
+    values: Mapping[str, str] | None = None,
+    offline: bool = False,
 ) -> Spec:
-    """Read, decode, merge and check the files ``inputs``, in this order; "-" stands for ``stdin``.
+    """Read, decode, merge and check the files and URLs ``inputs``; "-" stands for ``stdin``.
 
-    A value that begins with ``@pkg:`` is replaced by what ``packages`` makes of it.  Raises
-    everything that is wrong in all of them at once: LK02xx, LK0302 and what ``packages`` raises.
+    A value that begins with ``@pkg:`` is replaced by what ``packages`` makes of it, a variable by
+    what ``values`` says.  Raises everything that is wrong in all of them at once: LK02xx, LK0302,
+    what ``packages`` raises, and LK0402 or LK041x for a URL.
     """
     errors: list[Error] = []
-    specs: list[Spec] = []
+    gatherer = Gatherer(stdin=stdin, offline=offline, errors=errors)
     for given in inputs:
-        try:
-            spec = _load_one(given, packages, stdin, errors)
-        except Error as error:
-            errors.append(error)
-        else:
-            if spec is not None:
-                specs.append(spec)
+        gatherer.add(Input(str(given)))
+    return _finish(gatherer.documents, packages, values or {}, errors)
+
+
+def parse(
+    text: str,
+    file: str = "<text>",
+    *,
+    packages: PackageResolver | None = None,
+    values: Mapping[str, str] | None = None,
+) -> Spec:
+    """One checked configuration from YAML text that is already at hand; raises as :func:`load`."""
+    errors: list[Error] = []
+    gatherer = Gatherer(stdin=None, offline=False, errors=errors)
+    gatherer.add_text(Input(file), text)
+    return _finish(gatherer.documents, packages, values or {}, errors)
+
+
+def _finish(
+    documents: Sequence[Document],
+    packages: PackageResolver | None,
+    values: Mapping[str, str],
+    errors: list[Error],
+) -> Spec:
+    """The configuration that ``documents`` make; raises ``errors`` with those it finds."""
+    if not errors:  # else there would be unknown names that a missing file declares
+        variables.substitute(documents, values, errors)
+        raise_all(errors)
+        patches.apply([document.root for document in documents], errors)
+    specs = [_decode(document, packages, errors) for document in documents]
     raise_all(errors)
-    merged = merge(specs)
+    merged = merge(spec for spec in specs if spec is not None)
     raise_all(check.problems(merged))
     return merged
 
 
-def parse(text: str, file: str = "<text>", *, packages: PackageResolver | None = None) -> Spec:
-    """One checked configuration from YAML text that is already at hand; raises as :func:`load`."""
-    errors: list[Error] = []
-    spec = _decode(text, file, Path(), packages, errors)
-    raise_all(errors)
-    spec = spec or Spec()
-    raise_all(check.problems(spec))
-    return spec
-
-
-def _load_one(
-    given: str | Path, packages: PackageResolver | None, stdin: bytes | None, errors: list[Error]
-) -> Spec | None:
-    if str(given) == "-":
-        text = yaml.decode_text(stdin or b"", _STDIN)
-        return _decode(text, _STDIN, Path(), packages, errors)
-    path = Path(given)
-    text = yaml.decode_text(_read(path), str(given))
-    return _decode(text, str(given), path.parent, packages, errors)
-
-
 def _decode(
-    text: str, file: str, base: Path, packages: PackageResolver | None, errors: list[Error]
+    document: Document, packages: PackageResolver | None, errors: list[Error]
 ) -> Spec | None:
-    root = yaml.parse(text, file)
+    root = document.root
     before = len(errors)
-    _resolve_packages(root, base, packages, errors)
+    _resolve_packages(root, document.input.folder, packages, errors)
     if len(errors) > before:
         # A reference that could not be made would only be called wrong a second time.
         return None
-    spec = collect(root, Spec, errors, root=file)
+    spec = collect(root, Spec, errors, root=document.input.name)
     return None if spec is None else replace(spec, places=Places([root]))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(4 * yaml.TEXT_LIMIT + 1)  # a character has at most four bytes
-    except FileNotFoundError:
-        raise Error("LK0210", f"there is no file {path}", hint=_similar(path)) from None
-    except IsADirectoryError:
-        raise Error("LK0210", f"{path} is a folder", hint="name the YAML file in it") from None
-    except OSError as error:
-        raise os_error(error, "read", path) from error
-
-
-def _similar(path: Path) -> str:
-    """A file beside ``path`` that may have been meant."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(path.parent) if entry.is_file())
-    except OSError:
-        return f"there is no folder {path.parent} either"
-    candidates = [name for name in names if name.endswith((".yml", ".yaml"))]
-    near = [name for name in candidates if Path(name).stem == path.name]
-    near += difflib.get_close_matches(path.name, candidates, n=1)
-    return f"did you mean {path.parent / near[0]}?" if near else ""
 
 
 def _resolve_packages(

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 Texts = Mapping[str, str]
 Ids = tuple[int | str, ...]
 
+# Of an entry that stands for one of an earlier file.  No entry has them once files are merged:
+# linuxkit.spec.patches deals with them.
+Override = Annotated[
+    bool | None, Key("Change the entry of that name in an earlier file, key by key.")
+]
+Remove = Annotated[bool | None, Key("Take the entry of that name in an earlier file out.")]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
@@ -171,6 +178,8 @@ class Container(ImageSettings):
 
     name: Annotated[str, Key("Its name, which is also a name for its user id.", read=text.name)]
     image: Annotated[Ref, Key("The image it runs.", read=ref.parse)]
+    override: Override = None
+    remove: Remove = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +211,8 @@ class Volume:
         Strings | None,
         Key("With `oci`: which platforms, such as `linux/amd64`; else all.", read=text.platform),
     ] = None
+    override: Override = None
+    remove: Remove = None
 
     def problems(self) -> Iterator[Problem]:
         """An OCI layout needs an image to hold."""
@@ -238,6 +249,8 @@ class File:
         int | str | None,
         Key("Group: a number, or the name of a container.", least=0, most=ID_LIMIT),
     ] = None
+    override: Override = None
+    remove: Remove = None
 
     def problems(self) -> Iterator[Problem]:
         """It has one content."""
@@ -273,7 +286,10 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What the user wrote, of one file or of several merged."""
+    """What the user wrote, of one file or of several merged.
+
+    Merged, it has neither ``include`` nor ``variables``: both have been dealt with.
+    """
 
     kernel: Annotated[Kernel | None, Key("The kernel; leave it out for a container image.")] = None
     init: Annotated[
@@ -286,6 +302,14 @@ class Spec:
     ] = ()
     services: Annotated[tuple[Container, ...], Key("Containers that run side by side.")] = ()
     files: Annotated[tuple[File, ...], Key("Files added to the root.")] = ()
+    include: Annotated[
+        Strings | None,
+        Key("Files and URLs that come before this one; paths start from its folder."),
+    ] = None
+    variables: Annotated[
+        Mapping[str, str | None] | None,
+        Key("What `${NAME}` stands for in this file unless `--set` says otherwise."),
+    ] = None
     trust: Annotated[Trust | None, Key("Accepted and ignored, as upstream does.")] = None
     places: Places = field(default_factory=Places, compare=False, repr=False)
 

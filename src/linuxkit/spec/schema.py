@@ -63,7 +63,15 @@ def _object(cls: type) -> Schema:
         "properties": {key.name: _property(key) for key in keys},
     }
     required = [key.name for key in keys if key.required]
+    if "override" in fields(cls):
+        # An entry that stands for an earlier one needs its name alone.
+        patch = {"required": [required[0]], "anyOf": [_is_true("override"), _is_true("remove")]}
+        return {**found, "anyOf": [{"required": required}, patch]}
     return {**found, "required": required} if required else found
+
+
+def _is_true(key: str) -> Schema:
+    return {"required": [key], "properties": {key: {"const": True}}}
 
 
 def _property(field: Field) -> Schema:
@@ -79,7 +87,9 @@ def _value(kind: Any, key: Key) -> Schema:  # noqa: ANN401
     if origin is tuple:
         return {"type": "array", "items": _value(typing.get_args(kind)[0], key)}
     if origin is Mapping:
-        return {"type": "object", "additionalProperties": {"type": "string"}}
+        nullable = types.NoneType in typing.get_args(typing.get_args(kind)[1])
+        value = {"type": ["string", "null"] if nullable else "string"}
+        return {"type": "object", "additionalProperties": value}
     if is_dataclass(kind):
         return {"$ref": f"#/$defs/{kind.__name__}"}  # type: ignore[union-attr]
     if kind is bool:

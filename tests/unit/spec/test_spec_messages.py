@@ -366,4 +366,4 @@ def test_errors_of_all_files_come_at_once(tmp_path):
     (tmp_path / "b.yml").write_text("init: [\n")
     with pytest.raises(Error) as caught:
         load.load([tmp_path / "a.yml", tmp_path / "b.yml", tmp_path / "c.yml"])
-    assert [error.code for error in caught.value.all()] == ["LK0203", "LK0201", "LK0210"]
+    assert [error.code for error in caught.value.all()] == ["LK0201", "LK0210", "LK0203"]

@@ -36,23 +36,26 @@ def test_every_field_is_a_documented_key():
 
 
 def test_every_key_of_an_entry():
-    # Upstream's keys, and onFailure.
+    # Upstream's keys, and ours: onFailure, override and remove.
     assert set(fields(model.Step)) == words(
         "name image capabilities capabilities.add ambient mounts binds binds.add tmpfs devices "
         "command env cwd net ipc uts pid userns readonly hostname maskedPaths readonlyPaths uid "
         "gid additionalGids noNewPrivileges oomScoreAdj rootfsPropagation cgroupsPath resources "
-        "sysctl rlimits uidMappings gidMappings annotations runtime onFailure"
+        "sysctl rlimits uidMappings gidMappings annotations runtime onFailure "
+        "override remove"
     )
     assert set(fields(model.Step)) - set(fields(model.Container)) == {"onFailure"}
-    assert set(fields(model.Container)) - set(fields(model.ImageSettings)) == {"name", "image"}
+    assert set(fields(model.Container)) - set(fields(model.ImageSettings)) == words(
+        "name image override remove"
+    )
     assert list(fields(model.Container))[:2] == ["name", "image"]
     assert set(fields(parts.Runtime)) == words("cgroups mounts mkdir interfaces bindNS namespace")
     assert set(fields(model.File)) == words(
-        "path directory symlink contents source metadata optional mode uid gid"
+        "path directory symlink contents source metadata optional mode uid gid override remove"
     )
     assert list(fields(model.Kernel)) == ["image", "cmdline", "binary", "tar", "ucode"]
     assert set(fields(model.Spec)) == words(
-        "kernel init volumes onboot onshutdown services files trust"
+        "kernel init volumes onboot onshutdown services files trust include variables"
     )
 
 

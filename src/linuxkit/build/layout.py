@@ -58,6 +58,7 @@ class Placed(NamedTuple):
     root: str
     shared: bool  # the files are another container's of the same image
     configuration: runtime.Bundle
+    granted: tuple[str, ...]  # by the image's label, beyond what the YAML says
 
     @property
     def origin(self) -> Origin:
@@ -97,7 +98,7 @@ def lay_out(
         tuple(s for s in segments if not isinstance(s, DataSegment) or s.items),
         init="/init" if table else "",
         images=tuple(sorted((str(ref), root.digest) for ref, root in used.items())),
-        grants=tuple(_grants(images, containers)),
+        grants=tuple(_grants(containers)),
     )
 
 
@@ -183,7 +184,9 @@ def _place(spec: Spec, images: Images) -> Iterator[Placed]:
                     single.where = single.where or spec.where((section, index))
                     errors.append(single)
                 continue
-            yield Placed(section, index, entry, bundle, root, root != own, made)
+            has_label = labels.LABEL in image.config.labels
+            granted = privileges.granted_by_label(entry, settings) if has_label else ()
+            yield Placed(section, index, entry, bundle, root, root != own, made, granted)
     raise_all(errors)
 
 
@@ -254,14 +257,11 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
 
 
-def _grants(images: Images, containers: Iterable[Placed]) -> Iterator[Grant]:
-    """What labels let containers do that the YAML does not."""
+def _grants(containers: Iterable[Placed]) -> Iterator[Grant]:
     for placed in containers:
-        image = images[placed.entry.image]
-        beyond = privileges.granted_by_label(placed.entry, image.config.labels)
-        if beyond:
+        if placed.granted:
             name = placed.bundle.removeprefix("containers/")
-            yield Grant(name, str(placed.entry.image), beyond)
+            yield Grant(name, str(placed.entry.image), placed.granted)
 
 
 def _bill(images: Images, roots: Roots, arch: str, bill: sbom.Options) -> tuple[Item, ...]:

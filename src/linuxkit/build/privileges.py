@@ -13,7 +13,7 @@ from linuxkit.spec.check import is_bind
 from linuxkit.spec.model import ImageSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from linuxkit.spec.model import Container
     from linuxkit.spec.parts import Runtime
@@ -23,14 +23,11 @@ _HARMLESS = frozenset({"tmpfs", "proc", "devpts", "mqueue"})
 _SHARING = frozenset({"shared", "rshared"})
 
 
-def granted_by_label(entry: Container, image_labels: Mapping[str, str]) -> tuple[str, ...]:
+def granted_by_label(entry: Container, merged: ImageSettings) -> tuple[str, ...]:
     """What ``entry`` may do only because its image's label says so, in a fixed order.
 
-    Raises LK02xx for a label that cannot be read.
+    ``merged`` are the settings of both, as :func:`linuxkit.spec.labels.settings` has them.
     """
-    if labels.LABEL not in image_labels:
-        return ()
-    merged = labels.settings(entry, image_labels, str(entry.image))
     own = frozenset(privileges(labels.merge(ImageSettings(), entry)))
     return tuple(line for line in dict.fromkeys(privileges(merged)) if line not in own)
 

@@ -7,7 +7,7 @@ import pytest
 import linuxkit
 from linuxkit.build.privileges import granted_by_label
 from linuxkit.sources.store import Stored
-from linuxkit.spec import load
+from linuxkit.spec import labels, load
 from support.images import image
 
 LABEL = "org.mobyproject.config"
@@ -16,6 +16,10 @@ LABEL = "org.mobyproject.config"
 def entry(text=""):
     spec = load.parse(f"services: [{{name: web, image: x{', ' if text else ''}{text}}}]\n")
     return spec.services[0]
+
+
+def granted(entry, label):
+    return granted_by_label(entry, labels.settings(entry, {LABEL: "{" + label + "}"}, "x"))
 
 
 GRANTS = [
@@ -46,12 +50,12 @@ GRANTS = [
 
 @pytest.mark.parametrize(("text", "lines"), GRANTS)
 def test_a_label_grants(text, lines):
-    assert granted_by_label(entry(), {LABEL: "{" + text + "}"}) == lines
+    assert granted(entry(), text) == lines
 
 
 @pytest.mark.parametrize(("text", "lines"), GRANTS)
 def test_what_the_yaml_says_itself_is_not_the_labels(text, lines):
-    assert granted_by_label(entry(text), {LABEL: "{" + text + "}"}) == ()
+    assert granted(entry(text), text) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,22 +69,18 @@ def test_what_the_yaml_says_itself_is_not_the_labels(text, lines):
     ],
 )  # fmt: skip
 def test_defaults_and_limits_are_no_privileges(text):
-    assert granted_by_label(entry(), {LABEL: "{" + text + "}"}) == ()
+    assert granted(entry(), text) == ()
 
 
 def test_the_yaml_takes_privileges_away():
-    label = {LABEL: "{capabilities: [all], pid: host, binds: [/dev:/dev]}"}
-    assert granted_by_label(entry("capabilities: [], pid: new, binds: []"), label) == ()
+    label = "capabilities: [all], pid: host, binds: [/dev:/dev]"
+    assert granted(entry("capabilities: [], pid: new, binds: []"), label) == ()
 
 
 def test_added_ones_are_told_apart():
-    label = {LABEL: "{capabilities: [CAP_CHOWN], binds: [/a:/b]}"}
     own = entry("capabilities.add: [CAP_KILL], binds.add: [/c:/d]")
-    assert granted_by_label(own, label) == ("capability CAP_CHOWN", "bind /a:/b")
-
-
-def test_no_label_no_work():
-    assert granted_by_label(entry(), {}) == ()
+    label = "capabilities: [CAP_CHOWN], binds: [/a:/b]"
+    assert granted(own, label) == ("capability CAP_CHOWN", "bind /a:/b")
 
 
 def test_the_plan_lists_them_by_container(tmp_path):

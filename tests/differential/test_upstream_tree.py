@@ -93,16 +93,19 @@ class Outcome(NamedTuple):
         return self.folder / f"{self.name}{suffix}"
 
 
+def copied_store(cache, folder):
+    """A recorded cache that may be written to."""
+    copy = shutil.copytree(BASELINE / cache, folder / "cache", copy_function=shutil.copyfile)
+    for directory in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        directory.chmod(0o755)
+    return linuxkit.open_store(copy)
+
+
 @pytest.fixture(scope="module", params=CASES)
 def built(request, tmp_path_factory):
     """The case's YAML built from a copy of its images, with paths as the Go tool had them."""
     folder = tmp_path_factory.mktemp(request.param)
-    cache = shutil.copytree(
-        BASELINE / CACHES[request.param], folder / "cache", copy_function=shutil.copyfile
-    )
-    for directory in (cache, *(p for p in cache.rglob("*") if p.is_dir())):
-        directory.chmod(0o755)
-    store = linuxkit.open_store(cache)
+    store = copied_store(CACHES[request.param], folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(BASELINE)  # `source` is relative to the working directory
         spec = linuxkit.load([BASELINE / "yml" / f"{request.param}.yml"], arch="amd64")

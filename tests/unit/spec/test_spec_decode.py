@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping  # noqa: TC003 - the decoder reads annotations
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 

@@ -37,9 +37,10 @@ TARGETS = {
     "s390x": "s390x-linux-musl",
 }
 FLAGS = (
-    "-std=c17", "-D_GNU_SOURCE", "-Os", "-g0", "-static", "-s",
+    "-std=c17", "-D_GNU_SOURCE", "-Os", "-g0", "-static", "-fPIE", "-pie", "-s",
     "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
-    "-fstack-protector-strong", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
+    "-fstack-protector-strong", "-ffunction-sections", "-fdata-sections",
+    "-Wl,--gc-sections,-z,relro,-z,now",
 )  # fmt: skip
 LIMIT_BYTES = 150 * 1024
 

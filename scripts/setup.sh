@@ -1,7 +1,7 @@
 # Sourced by scripts/demo and scripts/test: makes what they need on a fresh Debian machine.
 # shellcheck shell=bash
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
@@ -27,8 +27,10 @@ install_missing() {
 # make_venv EXTRA: a virtual environment in .venv with this checkout installed into it.
 make_venv() {
   local extra=$1
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
-    python3 -c 'import ensurepip, venv' 2>/dev/null || install_missing python3 python3-venv
+  if ! python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+  then
+    install_missing python3 python3-venv
+  fi
   local stamp=".venv/.linuxkit-$extra"
   if ! [ "$stamp" -nt pyproject.toml ]; then
     echo "making the virtual environment .venv" >&2
@@ -39,6 +41,6 @@ make_venv() {
       --no-build-isolation -e ".[$extra]"
     touch "$stamp"
   fi
-  .venv/bin/python scripts/build_guest.py ${LINUXKIT_GUEST_ARCHES:-}
+  .venv/bin/python scripts/build_guest.py  # the architectures of LINUXKIT_GUEST_ARCHES, or all
   PATH="$PWD/.venv/bin:$PATH"
 }

@@ -26,7 +26,7 @@ def test_shell_scripts():
     scripts = [
         str(path)
         for path in sorted([*ROOT.glob("scripts/*"), *ROOT.glob(".ci/*"), *ROOT.glob("packages/*/*")])
-        if path.is_file() and path.read_bytes().startswith((b"#!/bin/sh", b"#!/usr/bin/env bash"))
+        if path.is_file() and path.read_bytes().startswith((b"#!/bin/sh", b"#!/usr/bin/env bash", b"# Sourced by"))
     ]
     assert scripts
     run("shellcheck", "-x", *scripts)

@@ -18,7 +18,7 @@ from linuxkit.spec import load as specs
 from linuxkit.spec.model import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from linuxkit.base.where import Where
     from linuxkit.build.source import Source
@@ -77,13 +77,17 @@ def load(
     arch: str,
     stdin: bytes | None = None,
     shelf: Shelf | None = None,
+    values: Mapping[str, str] | None = None,
+    offline: bool = False,
 ) -> Spec:
-    """Read, check and merge YAML files; "-" stands for ``stdin``.
+    """Read, check and merge YAML files and URLs; "-" stands for ``stdin``.
 
     ``arch`` is the OCI architecture that ``@pkg:NAME`` is meant for, ``shelf`` the stock packages
-    it may name.  Raises everything that is wrong in all files at once.
+    it may name, ``values`` are those of the variables that the files declare.  Raises everything
+    that is wrong in all files at once, and LK0402 for a URL when ``offline``.
     """
-    return specs.load(files, packages=_Packages(shelf or Shelf(), arch), stdin=stdin)
+    packages = _Packages(shelf or Shelf(), arch)
+    return specs.load(files, packages=packages, stdin=stdin, values=values, offline=offline)
 
 
 class _Packages:

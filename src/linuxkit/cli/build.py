@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import linuxkit
 from linuxkit import formats
-from linuxkit.base import events, files, platform
+from linuxkit.base import events, files
 from linuxkit.base.errors import Error
-from linuxkit.cli import render
+from linuxkit.cli import inputs, render
 from linuxkit.tree import compress
 
 if TYPE_CHECKING:
@@ -45,14 +45,13 @@ def configure(parser: Parser) -> None:
         "Build a system from YAML files, which are merged in their order; - is standard input.\n"
         "Writes NAME-kernel, NAME-initrd.img and NAME-cmdline unless told otherwise."
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML file; - is standard input")
+    inputs.add(parser)
     add, switch = parser.add_value, parser.add_switch
     add("--name", "NAME", "name of the output (else the last file's, without extension)")
     add("--dir", "DIR", "folder of the output (else the current one)")
     add("-o --o", "FILE", "write the one format, tar or docker, to FILE; - is standard output")
     text = f"output formats, separated by commas or repeated (else {formats.DEFAULT})"
     add("-f --format", "LIST", text, default=[])
-    add("--arch", "ARCH", "architecture of the system (else this machine's)")
     text = "compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none"
     add("--compress", "NAME[:LEVEL]", text, default="zstd")
     text = "print the size of every part; with a value: the size of disk images"
@@ -76,8 +75,7 @@ def main(args: argparse.Namespace) -> int:
     began = time.monotonic()
     wish = decide(args)
     _warn(args, wish)
-    stdin = sys.stdin.buffer.read() if "-" in args.files else None
-    spec = linuxkit.load(args.files, arch=wish.arch, stdin=stdin)
+    spec = inputs.load(args, offline=args.offline)
     if args.dry_run:
         from linuxkit.spec import metadata
 
@@ -144,7 +142,7 @@ def decide(args: argparse.Namespace) -> Wish:
         name,
         folder,
         args.o,
-        platform.arch(args.arch).oci if args.arch else platform.host().oci,
+        inputs.arch(args.arch),
         compress.parse(args.compress),
         args.size == _REPORT,
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 VERBS = {
     "build": "build a system from YAML files",
     "run": "boot a built system",
+    "validate": "check YAML files without building",
+    "config": "show what several YAML files come to",
+    "schema": "print the JSON Schema of a YAML file",
     "new": "print a commented YAML file to start from",
     "pkg": "stock packages: list, lock, build",
     "formats": "list the output formats",
@@ -46,7 +49,7 @@ _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
 _USAGE_CODES = (
     "LK0101", "LK011", "LK02", "LK0302", "LK0325", "LK0404", "LK0418", "LK0613", "LK0701", "LK0709",
-    "LK0801", "LK081",
+    "LK072", "LK0801", "LK081",
 )  # fmt: skip
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419")
 

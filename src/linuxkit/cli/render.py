@@ -63,6 +63,16 @@ def clean(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def error_fields(error: Error) -> dict[str, object]:
+    """One error for a program; ``where`` is None when it has no place."""
+    where = error.where
+    place = where and {"file": where.file, "line": where.line, "column": where.column}
+    return {
+        "code": error.code, "message": error.message, "hint": error.hint,
+        "where": place, "detail": error.detail,
+    }  # fmt: skip
+
+
 def _quantity(amount: int, unit: str) -> str:
     return size(amount) if unit == "B" else f"{amount} {unit}"
 
@@ -177,15 +187,7 @@ class Json(Lines):
     def errors(self, error: Error) -> None:
         """Write every error."""
         for each in error.all():
-            where = each.where
-            place = where and {"file": where.file, "line": where.line, "column": where.column}
-            self._object(
-                "error",
-                {
-                    "code": each.code, "message": each.message, "hint": each.hint,
-                    "where": place, "detail": each.detail,
-                },
-            )  # fmt: skip
+            self._object("error", error_fields(each))
 
     def failure(self, text: str, hint: str = "") -> None:
         """Write an end that is no error of ours."""

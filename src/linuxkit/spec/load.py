@@ -78,7 +78,11 @@ def _finish(
     errors: list[Error],
 ) -> Spec:
     """The configuration that ``documents`` make; raises ``errors`` with those it finds."""
-    if not errors:  # else there would be unknown names that a missing file declares
+    if errors:
+        # What a missing file would have said cannot be held against the others.
+        documents = [document for document in documents if document.variables is None]
+        patches.apply([document.root for document in documents], [])
+    else:
         variables.substitute(documents, values, errors)
         raise_all(errors)
         patches.apply([document.root for document in documents], errors)

@@ -1,4 +1,4 @@
-"""The whole configuration as YAML or JSON, for a file of the system that tells what is in it.
+"""The whole configuration as YAML or JSON: for a file of the system, or with its origins to read.
 
 The shape is upstream's where the Go tool loses nothing: references in full, keys as they are
 written.  What was not written is left out.
@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
+from linuxkit.base.errors import printable
 from linuxkit.spec import yaml
 from linuxkit.spec.decode import fields
 
 if TYPE_CHECKING:
+    from linuxkit.base.where import Where
+    from linuxkit.spec.decode import Path
     from linuxkit.spec.model import Spec
 
 
@@ -24,6 +27,38 @@ def render(spec: Spec, kind: str) -> bytes:
     if kind == "json":
         return (json.dumps(value, indent=4, ensure_ascii=False) + "\n").encode()
     return yaml.dump(value).encode()
+
+
+def annotated(spec: Spec) -> str:
+    """``spec`` as YAML with comments that say where each entry was written.
+
+    A key of an entry that another file changed is named with its own place.
+    """
+    lines: list[str] = []
+    for section, value in _rows(spec).items():
+        if isinstance(value, list):
+            lines += [f"{section}:"] if value else []
+            for index, entry in enumerate(value):
+                lines.append(_origin(spec, (section, index), entry))
+                lines += yaml.dump([entry]).splitlines()
+        else:
+            lines.append(_origin(spec, (section,), value))
+            lines += yaml.dump({section: value}).splitlines()
+    return "\n".join(lines) + "\n" if lines else "{}\n"
+
+
+def _origin(spec: Spec, path: Path, entry: object) -> str:
+    whole = spec.where(path)
+    said = [_place(whole)]
+    for key in entry if isinstance(entry, dict) else ():
+        part = spec.where((*path, key))
+        if part and whole and part.file != whole.file:
+            said.append(f"{key}: {_place(part)}")
+    return f"# {', '.join(said)}"
+
+
+def _place(where: Where | None) -> str:
+    return f"{printable(where.file)}:{where.line}" if where else "written nowhere"
 
 
 def _rows(value: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.spec.node import Mapping, Scalar, Sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from linuxkit.spec.node import Node
 
@@ -147,7 +147,8 @@ class _Section:
             slot.entries[slot.position] = None
             del self._known[name]
         elif isinstance(before, Mapping):
-            slot.entries[slot.position] = _over(before, entry)
+            ours = (self._key, _OVERRIDE, _REMOVE)
+            slot.entries[slot.position] = _over(before, entry, ours)
 
 
 def _without(entry: Node) -> Node:
@@ -160,8 +161,8 @@ def _without(entry: Node) -> Node:
     return plain
 
 
-def _over(first: Mapping, second: Mapping) -> Mapping:
-    """``first`` with the keys of ``second`` in place of its own; neither is changed."""
+def _over(first: Mapping, second: Mapping, ours: Container[str] = ()) -> Mapping:
+    """``first`` with the keys of ``second`` but ``ours`` in place of its own; both stay whole."""
     made = Mapping(first.source, first.line, first.column)
     drop = _CONTENTS if not _CONTENTS.isdisjoint(second.items) else frozenset()
     made.items = {name: item for name, item in first.items.items() if name not in drop}
@@ -172,7 +173,7 @@ def _over(first: Mapping, second: Mapping) -> Mapping:
             if isinstance(inner, Mapping):
                 made.items[name] = (key, _over(inner, value))
                 continue
-        if name not in (_OVERRIDE, _REMOVE):
+        if name not in ours:
             made.items[name] = (key, value)
     return made
 

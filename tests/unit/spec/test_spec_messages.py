@@ -367,3 +367,9 @@ def test_errors_of_all_files_come_at_once(tmp_path):
     with pytest.raises(Error) as caught:
         load.load([tmp_path / "a.yml", tmp_path / "b.yml", tmp_path / "c.yml"])
     assert [error.code for error in caught.value.all()] == ["LK0201", "LK0210", "LK0203"]
+    (tmp_path / "b.yml").write_text("services: [{name: a, override: true, net: new}]\n")
+    (tmp_path / "c.yml").write_text("variables: {A: }\ninit: ['x:${A}']\n")
+    with pytest.raises(Error) as caught:
+        load.load([tmp_path / "b.yml", tmp_path / "c.yml", tmp_path / "d.yml"])
+    assert caught.value.code == "LK0210"
+    assert len(caught.value.all()) == 1

@@ -1,0 +1,59 @@
+"""The arguments that say which YAML is meant, for every verb that reads some."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import linuxkit
+from linuxkit.base import platform
+from linuxkit.base.errors import Error, printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from linuxkit.cli.arguments import Parser
+
+
+def add(parser: Parser) -> None:
+    """The files, and what their variables and packages stand for."""
+    text = "YAML file or URL; - is standard input"
+    parser.add_argument("files", nargs="+", metavar="FILE", help=text)
+    text = "value of a variable that a file declares; without =VALUE that of the environment"
+    parser.add_value("--set", "NAME[=VALUE]", text, default=[])
+    parser.add_value("--arch", "ARCH", "architecture of the system (else this machine's)")
+
+
+def load(args: argparse.Namespace, *, offline: bool = False) -> linuxkit.Spec:
+    """The configuration that the arguments lead to.  Raises LK0101, LK0113 and as linuxkit.load."""
+    return linuxkit.load(
+        args.files,
+        arch=arch(args.arch),
+        stdin=sys.stdin.buffer.read() if "-" in args.files else None,
+        values=values(args.set),
+        offline=offline,
+    )
+
+
+def arch(name: str) -> str:
+    """The OCI architecture of ``--arch``.  Raises LK0101."""
+    return (platform.arch(name) if name else platform.host()).oci
+
+
+def values(words: Sequence[str]) -> dict[str, str]:
+    """What ``--set`` says, the later one of two for a name.  Raises LK0113."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            if name not in os.environ:
+                raise Error(
+                    "LK0113",
+                    f'there is no variable "{printable(name)}" in the environment',
+                    hint=f"write --set {printable(name)}=VALUE",
+                )
+            value = os.environ[name]
+        found[name] = value
+    return found

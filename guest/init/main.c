@@ -174,6 +174,7 @@ int main(int argc, char *argv[])
 	}
 	/* From here on nothing ends PID 1 but the power. */
 	sys_fill_standard();
+	sys_umask(0); /* modes are meant as they stand */
 	signals = sys_block_signals();
 	boot.machine = !sys_exists("/proc/self");
 	set_up(&error);

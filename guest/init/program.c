@@ -96,6 +96,7 @@ static _Noreturn void child(const struct table *table, const struct unit *unit, 
 		switch (record.kind) {
 		case RECORD_EXEC:
 			sys_default_signals();
+			sys_umask(0022);
 			do_exec(&record);
 		case RECORD_MKDIR:
 			done = do_mkdir(&record);

@@ -163,6 +163,8 @@ int sys_reap(int *ret_status, int *ret_signal)
 
 void sys_new_session(void) { (void)setsid(); }
 
+void sys_umask(unsigned mask) { (void)umask(mask); }
+
 void sys_default_signals(void)
 {
 	sigset_t none;

@@ -47,6 +47,7 @@ int sys_kill(int pid, int signal);
 /* The pid of a child that ended and how; 0 when none has, -ECHILD when there is no child. */
 int sys_reap(int *ret_status, int *ret_signal);
 void sys_new_session(void);
+void sys_umask(unsigned mask);
 void sys_default_signals(void);
 void sys_raise_limits(void);
 

@@ -19,7 +19,7 @@ static const char *farewell;
 
 static void touch(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CREAT, 0644);
+	int fd = open(path, O_WRONLY | O_CREAT, 0666);
 
 	if (fd < 0)
 		err(4, "%s", path);

@@ -355,6 +355,7 @@ int sys_reap(int *ret_status, int *ret_signal)
 }
 
 void sys_new_session(void) {}
+void sys_umask(unsigned mask) { (void)mask; }
 void sys_default_signals(void) {}
 void sys_raise_limits(void) {}
 

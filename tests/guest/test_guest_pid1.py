@@ -53,6 +53,9 @@ def test_a_whole_life(world):
         "onshutdown/001-more starting", "onshutdown/001-more running", "onshutdown/001-more exited",
     ]  # fmt: skip
     assert (world.out / "last").exists()
+    for path, mode in (("var/tmp", 0o1777), ("run/units", 0o700), ("out/one", 0o644)):
+        assert (world.root / path).stat().st_mode & 0o7777 == mode, path
+    assert (world.root / "var/run").readlink() == Path("/run")
     assert world.records[-1]["action"] == "poweroff"
     times = [r["t"] for r in world.records]
     assert times == sorted(times)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from linuxkit.base import digest as digests
 from linuxkit.base import files
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class OutFile:
+class OutFile(NamedTuple):
     """One file of an artifact; ``role`` is what it is for ("kernel", "initrd", "cmdline" …)."""
 
     role: str
@@ -27,8 +25,7 @@ class OutFile:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BootFacts:
+class BootFacts(NamedTuple):
     """What a runner must know, so that users need give no hints."""
 
     firmware: str  # "direct": the machine loads kernel and initrd itself
@@ -38,8 +35,7 @@ class BootFacts:
     least_ram_mib: int
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """The output of one format."""
 
     format: str

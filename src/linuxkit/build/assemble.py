@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linuxkit.base import digest as digests
@@ -131,7 +130,7 @@ def _placed(items: Iterable[Item], root: Root) -> Iterator[Item]:
                     yield made
         if item.kind != "dir" and root.is_directory(path):
             raise Error("LK0704", f"/{item.path} would replace a directory")
-        placed = item if path == item.path else replace(item, path=path)
+        placed = item if path == item.path else item._replace(path=path)
         root.add_item(placed)
         yield placed
 

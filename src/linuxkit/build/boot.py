@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, printable, raise_all, suggestion
 from linuxkit.build import mountflags
@@ -45,8 +44,7 @@ _LOGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One container: its bundle (a path below the root), and what its two files say."""
 
     section: str  # "onboot", "services" or "onshutdown"
@@ -60,8 +58,7 @@ class Unit:
         return f"{self.section}/{printable(self.name)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(NamedTuple):
     """A named volume in ``containers/volumes``."""
 
     name: str

@@ -7,8 +7,7 @@ of its own, computed from everything its bytes depend on, under which the store 
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import digest as digests
 
@@ -24,16 +23,14 @@ REWRITER = 2
 """Part of every segment key: raise it when assembly makes other bytes of the same inputs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Provenance of an entry: the PAX records LINUXKIT.source and LINUXKIT.location."""
 
     source: str
     location: str
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(NamedTuple):
     """The layers of one image for one platform, bottom first, with their uncompressed digests."""
 
     layers: tuple[Descriptor, ...]
@@ -44,8 +41,7 @@ class Layers:
         return [layer.digest for layer in self.layers]
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(NamedTuple):
     """The kernel image, and which of its files are what."""
 
     origin: Origin
@@ -80,8 +76,7 @@ class Kernel:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSegment:
+class ImageSegment(NamedTuple):
     """An image's flattened tree, rewritten and placed under ``prefix`` ("" is the root)."""
 
     name: str
@@ -105,8 +100,7 @@ class ImageSegment:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Parents:
+class Parents(NamedTuple):
     """How directories above an item are made where no segment before it has them."""
 
     mode: int
@@ -114,8 +108,7 @@ class Parents:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One object that we make ourselves.  ``kind``: "file", "dir" or "symlink".
 
     A file's bytes are ``data``, or ``blob`` in the store where they are many.
@@ -160,8 +153,7 @@ def _content(data: bytes, blob: Blob | None) -> dict[str, object]:
         return {"base64": base64.b64encode(data).decode()}
 
 
-@dataclass(frozen=True, slots=True)
-class DataSegment:
+class DataSegment(NamedTuple):
     """Objects that we make ourselves; later ones win."""
 
     name: str
@@ -175,8 +167,7 @@ class DataSegment:
 Segment = ImageSegment | DataSegment
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What an image's own label lets ``container`` do beyond what the YAML says."""
 
     container: str  # "services/web"
@@ -192,8 +183,7 @@ class Grant:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The whole build.  ``init`` is the path of the first program, "" when there is none."""
 
     arch: str

@@ -104,7 +104,7 @@ def test_validate_tells_everything_at_once(capsys):
     assert [line for line in text.err.splitlines() if line.startswith("error")] == [
         "error: LK0210 there is no file none.yml",
         'error: LK0203 bad.yml:1:1: unknown key "inti" in bad.yml',
-        'error: LK0302 bad.yml:3:20: the image name "X" has upper-case letters',
+        'error: LK0302 bad.yml:3:20: "X" is not an image reference: "X" has upper-case letters',
     ]
 
 

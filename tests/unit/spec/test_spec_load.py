@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from linuxkit.base import events
@@ -103,6 +105,40 @@ def test_names_are_checked_over_all_files(write):
 def test_steps_may_share_a_name(write):
     text = "onboot: [{name: x, image: y}, {name: x, image: y}]\nservices: [{name: x, image: y}]\n"
     assert len(load.parse(text).onboot) == 2
+
+
+def test_work_grows_with_the_lines():
+    """`linuxkit validate` promises 0.3 s for 2,000 lines (benchmarks/validate.py measures that)."""
+    entry = """
+- name: service-%d
+  image: example.org/server:%d
+  capabilities:
+  - CAP_CHOWN
+  binds:
+  - /etc/resolv.conf:/etc/resolv.conf:ro
+  env: [A=1, B=2]
+  resources:
+    memory: {limit: 100000000}"""
+
+    def calls(lines: int) -> int:
+        count = 0
+
+        def tell(_frame: object, event: str, _what: object) -> None:
+            nonlocal count
+            count += event in {"call", "c_call"}
+
+        text = "services:" + "".join(entry % (n, n) for n in range(lines // 10))
+        sys.setprofile(tell)
+        try:
+            load.parse(text)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls(10)  # what is made once
+    few, many = calls(1000), calls(2000)
+    assert many < 2.1 * few
+    assert many < 70 * 2000
 
 
 def test_there_is_room_for_a_thousand_steps():

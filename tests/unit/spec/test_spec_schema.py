@@ -46,15 +46,6 @@ def test_links_in_the_page_lead_somewhere():
     assert set(re.findall(r"\]\(#([^)]*)\)", page())) <= titles
 
 
-@pytest.mark.parametrize("path", [PAGE], ids=["yaml.md"])
-def test_samples_are_right(path, monkeypatch):
-    monkeypatch.chdir(ROOT / "examples")
-    samples = re.findall(r"```yaml\n(.*?)```", path.read_text(), re.DOTALL)
-    assert samples
-    for sample in samples:
-        load.parse(sample, packages=Packages())
-
-
 def test_the_schema_is_whole():
     made = schema.schema()
     assert json.loads(json.dumps(made)) == made

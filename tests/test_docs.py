@@ -1,0 +1,130 @@
+"""What the documentation says is so: error codes, YAML samples and links."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from linuxkit.spec import load
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "linuxkit"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CODE = re.compile(r"LK\d{4}")
+
+# Codes that several parts of the program raise; they mean the same everywhere.
+SHARED = {
+    "LK0102": {"base", "build", "cli", "formats", "oci", "recipes", "runners"},  # the system's no
+    "LK0201": {"recipes", "spec"},  # not UTF-8, or no YAML: also a package's build.yml
+    "LK0202": {"recipes", "spec"},
+    "LK0208": {"build", "spec"},  # a value that shows itself wrong beside the image's label
+    "LK0211": {"build", "spec"},
+    "LK0301": {"base", "oci"},
+    "LK0303": {"build", "oci", "recipes"},  # a blob, whoever wants it
+    "LK0304": {"oci", "recipes"},
+    "LK0305": {"build", "oci", "recipes"},
+    "LK0306": {"build", "oci", "sources"},
+    "LK0402": {"build", "spec"},  # needs the network
+    **dict.fromkeys(
+        ["LK0410", "LK0411", "LK0412", "LK0413", "LK0414", "LK0416", "LK0419"],
+        {"net", "oci", "recipes"},  # what a host said, or that it said nothing
+    ),
+    "LK0501": {"recipes", "sources"},
+    "LK0601": {"recipes", "tree"},
+    "LK0901": {"base", "oci", "runners"},  # a program is not there: QEMU, a credential helper
+    "LK0903": {"base", "oci"},
+}
+
+
+def codes_of(path: Path) -> set[str]:
+    """Codes that stand as whole texts in a module; those in docstrings are parts of texts."""
+    constants = (
+        n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)
+    )
+    return {value for value in constants if isinstance(value, str) and CODE.fullmatch(value)}
+
+
+def raised() -> dict[str, set[str]]:
+    """Each code, and the parts of the program that raise it; the command line only sorts them."""
+    found: dict[str, set[str]] = {}
+    for path in SOURCE.rglob("*.py"):
+        part = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if path != SOURCE / "cli" / "main.py":
+            for code in codes_of(path):
+                found.setdefault(code, set()).add(part)
+    for code in codes_of(SOURCE / "cli" / "main.py"):
+        found.setdefault(code, {"cli"})
+    return found
+
+
+def documented() -> list[str]:
+    pages = sorted((ROOT / "docs" / "reference" / "errors").glob("*.md"))
+    found = []
+    for page in pages:
+        own = re.findall(r"^## (LK\d{4}) \S", page.read_text(), re.MULTILINE)
+        assert all(code.startswith(page.stem) for code in own), page
+        assert own == sorted(own), page
+        found += own
+    return found
+
+
+def test_every_code_is_documented_once_and_raised():
+    assert documented() == sorted(raised())
+
+
+def test_a_code_means_one_thing():
+    several = {code: parts for code, parts in raised().items() if len(parts) > 1}
+    unknown = {
+        code: parts for code, parts in several.items() if not parts <= SHARED.get(code, set())
+    }
+    assert unknown == {}, "raised by several parts: the same meaning (then SHARED) or a new code?"
+
+
+class Packages:
+    def reference(self, text, *, base, where):
+        return f"linuxkit.stock/{text}:0123456789abcdef"
+
+
+def samples() -> list[object]:
+    """The samples that are whole systems, or files beside one; others are packages' recipes."""
+    found = []
+    for page in PAGES:
+        if page.name == "recipe.md":
+            continue
+        text = page.read_text()
+        for match in re.finditer(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            if re.search(r"^(kernel|services|include):", match[1], re.MULTILINE):
+                line = text.count("\n", 0, match.start()) + 1
+                name = f"{page.relative_to(ROOT)}:{line}"
+                found.append(pytest.param(match[1], name, id=name))
+    assert found
+    return found
+
+
+@pytest.mark.parametrize(("text", "name"), samples())
+def test_samples_are_right(text, name, monkeypatch):
+    monkeypatch.chdir(ROOT / "examples")  # where samples include files from
+    load.parse(text, name.replace("/", "-"), packages=Packages())
+
+
+def links() -> list[object]:
+    found = []
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        targets = re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", text)
+        name = page.relative_to(ROOT)
+        found += [pytest.param(page, target, id=f"{name}:{target}") for target in targets]
+    return found
+
+
+@pytest.mark.parametrize(("page", "target"), links())
+def test_links_lead_somewhere(page, target):
+    path, _, anchor = target.partition("#")
+    there = page.parent / path if path else page
+    assert there.exists()
+    if anchor:
+        heads = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+import urllib.request
 from typing import TYPE_CHECKING
 
 import linuxkit
@@ -76,3 +78,16 @@ def free_port() -> int:
     """A port of this host that nobody listens on just now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def fetch_page(url: str, timeout_s: float = 30) -> bytes:
+    """What is at ``url``, tried until then: a server that was started need not listen yet."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return bytes(answer.read())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)

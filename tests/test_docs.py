@@ -15,6 +15,8 @@ SOURCE = ROOT / "src" / "linuxkit"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"LK\d{4}")
 
+HOSTS = {"net", "oci", "recipes"}  # who is told what a host said, or that it said nothing
+
 # Codes that several parts of the program raise; they mean the same everywhere.
 SHARED = {
     "LK0102": {"base", "build", "cli", "formats", "oci", "recipes", "runners"},  # the system's no
@@ -28,10 +30,13 @@ SHARED = {
     "LK0305": {"build", "oci", "recipes"},
     "LK0306": {"build", "oci", "sources"},
     "LK0402": {"build", "spec"},  # needs the network
-    **dict.fromkeys(
-        ["LK0410", "LK0411", "LK0412", "LK0413", "LK0414", "LK0416", "LK0419"],
-        {"net", "oci", "recipes"},  # what a host said, or that it said nothing
-    ),
+    "LK0410": HOSTS,
+    "LK0411": HOSTS,
+    "LK0412": HOSTS,
+    "LK0413": HOSTS,
+    "LK0414": HOSTS,
+    "LK0416": HOSTS,
+    "LK0419": HOSTS,
     "LK0501": {"recipes", "sources"},
     "LK0601": {"recipes", "tree"},
     "LK0901": {"base", "oci", "runners"},  # a program is not there: QEMU, a credential helper

@@ -5,7 +5,6 @@ It never touches the host's files; contents stay where the entries have them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_NODES = 2_000_000
+MAX_TEXT = 256 << 20  # bytes of names, link targets and attributes, which stay in memory
 
 _MAX_LINKS = 40  # symbolic links on the way to one name, as in Linux
 _MAX_STEPS = 512  # components that those links may add, which bounds the time of hostile trees
@@ -38,16 +38,18 @@ class _Node:
 
 
 class Tree:
-    """A mutable tree of at most ``limit`` names.
+    """A mutable tree of at most ``limit`` names, which with their attributes take ``text`` bytes.
 
     Missing parent directories are made (0755, root, time 0) until an entry of their own comes.
     A parent that is a symbolic link is followed inside the tree, where ``/`` and ``..`` cannot
     lead out of its root: that is what an unpacker confined to the root does.
     """
 
-    def __init__(self, *, limit: int = MAX_NODES) -> None:
+    def __init__(self, *, limit: int = MAX_NODES, text: int = MAX_TEXT) -> None:
         self._limit = limit
+        self._text_limit = text
         self._count = 0
+        self._text = 0
         self._top: dict[str, _Node] = {}
 
     def __len__(self) -> int:
@@ -82,7 +84,7 @@ class Tree:
         parent, _, name = entry.path.rpartition("/")
         directory, real = self._directory(parent, entry.path, make=True)
         if real != parent:
-            entry = replace(entry, path=paths.clean(f"{real}/{name}" if real else name))
+            entry = entry._replace(path=paths.clean(f"{real}/{name}" if real else name))
         if entry.kind is Kind.HARDLINK:
             entry = self._linked(entry, directory, name)
         old = directory.get(name)
@@ -92,7 +94,9 @@ class Tree:
             self._forget(old)
             directory[name] = self._made(entry)
         else:
+            self._text -= _weight(old.entry)
             old.entry = entry
+            self._weigh(entry)
 
     def get(self, path: str) -> Entry | None:
         """What is at ``path``, links not followed; a hard link shows as the file it is."""
@@ -100,7 +104,7 @@ class Tree:
         node = directory.get(name)
         if node is None:
             return None
-        return node.entry if node.entry.path == path else replace(node.entry, path=path)
+        return node.entry if node.entry.path == path else node.entry._replace(path=path)
 
     def remove(self, path: str) -> bool:
         """Take away ``path``, links not followed, and all below it; false if it was not there."""
@@ -129,20 +133,28 @@ class Tree:
                 origin = first.setdefault(id(entry), path)
                 if origin is not path:
                     entry = _hard_link(entry, path, origin)
-            yield entry if entry.path == path else replace(entry, path=path)
+            yield entry if entry.path == path else entry._replace(path=path)
 
     def _made(self, entry: Entry) -> _Node:
         self._count += 1
         if self._count > self._limit:
             raise Error("LK0605", f"the tree has over {self._limit} names")
+        self._weigh(entry)
         return _Node(entry)
+
+    def _weigh(self, entry: Entry) -> None:
+        self._text += _weight(entry)
+        if self._text > self._text_limit:
+            raise Error("LK0605", f"names and attributes have over {self._text_limit} bytes")
 
     def _forget(self, node: _Node) -> None:
         """Take a node that was cut off, and all below it, out of the count."""
         stack = [node]
         while stack:
-            children = stack.pop().children
+            gone = stack.pop()
+            children = gone.children
             self._count -= 1
+            self._text -= _weight(gone.entry)
             if children:
                 stack.extend(children.values())
 
@@ -159,7 +171,7 @@ class Tree:
         if target_directory is directory and target_name == name:
             raise Error("LK0608", f"{shown} is itself")
         if node.entry.kind is Kind.SYMLINK:
-            return replace(node.entry, path=entry.path)  # nobody can tell, and newc cannot say it
+            return node.entry._replace(path=entry.path)  # nobody can tell, and newc cannot say it
         return node.entry
 
     def _hide(self, path: str) -> None:
@@ -255,6 +267,14 @@ class _Budget:
         if self._links > _MAX_LINKS or self._steps > _MAX_STEPS:
             raise Error("LK0607", f'"{printable(self._path)}" leads through too many links')
         return components
+
+
+def _weight(entry: Entry) -> int:
+    """How much text an entry keeps in memory, roughly in bytes."""
+    size = len(entry.path) + len(entry.link)
+    for name, value in entry.xattrs.items():
+        size += len(name) + len(value)
+    return size
 
 
 def _hard_link(entry: Entry, path: str, origin: str) -> Entry:

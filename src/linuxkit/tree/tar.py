@@ -58,6 +58,7 @@ class Limits(NamedTuple):
     xattr: int = 64 << 10  # the value of one extended attribute
     xattrs: int = 1 << 20  # all extended attributes of an entry
     content: int = 16 << 30  # all contents together
+    text: int = 128 << 20  # all names, link targets and attributes, which stay in memory
 
 
 LIMITS = Limits()
@@ -88,6 +89,7 @@ class _Reader:
         self._at = 0  # the next header
         self._count = 0
         self._content = 0
+        self._text = 0
         self._shown: bytes = b""  # the current entry's name, for messages
         self._global: Pax = records.NOTHING
         # What extended headers said about the entry that comes next.
@@ -182,6 +184,11 @@ class _Reader:
         self._count += 1
         if self._count > self._limits.entries:
             raise Error("LK0605", f"the archive has over {self._limits.entries} entries")
+        self._text += len(name) + len(link)
+        if more.xattrs:
+            self._text += sum(map(len, more.xattrs)) + sum(map(len, more.xattrs.values()))
+        if self._text > self._limits.text:
+            raise Error("LK0605", f"names and attributes have over {self._limits.text} bytes")
         kind = _kind(header.flag, name)
         body = self._body(kind, header.size, more.size)
         path = paths.clean_or_root(name)

@@ -249,7 +249,7 @@ def test_limits(at, beyond):
 
 
 def test_default_limits_are_those_promised():
-    assert tar.LIMITS == (2_000_000, 1 << 20, 64 << 10, 1 << 20, 16 << 30)
+    assert tar.LIMITS == (2_000_000, 1 << 20, 64 << 10, 1 << 20, 16 << 30, 128 << 20)
 
 
 def test_many_records_take_linear_time():

@@ -28,7 +28,7 @@ class Completed(NamedTuple):
 
 def find(program: str, *, package: str) -> str:
     """The absolute path of ``program``; LK0901 names the Debian ``package`` that has it."""
-    path = shutil.which(program)
+    path = shutil.which(program, path=_path())
     if path is None:
         raise Error(
             "LK0901",
@@ -49,10 +49,11 @@ def run(
     """Run ``argv`` to its end and keep its output.
 
     ``env`` is added to a small fixed environment (PATH, C locale, UTC), so that the host's
-    settings do not reach results.  Raises LK0901 (not found), LK0902 (failed), LK0903 (time-out).
+    settings do not reach results; no program is looked for in the working folder.  Raises LK0901
+    (not found), LK0902 (failed), LK0903 (time-out).
     """
     words = [os.fspath(word) for word in argv]
-    full = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC", **(env or {})}
+    full = {"PATH": _path(), "LC_ALL": "C", "TZ": "UTC", **(env or {})}
     try:
         done = subprocess.run(
             words, input=stdin, capture_output=True, env=full, cwd=cwd, timeout=timeout_s,
@@ -120,6 +121,13 @@ def attempt(argv: Sequence[str | Path], *, timeout_s: float) -> int | None:
     finally:
         process.kill()
         process.wait()
+
+
+def _path() -> str:
+    """PATH without folders that depend on where we are: there may lie what others wrote."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    absolute = [folder for folder in folders if os.path.isabs(folder)]  # noqa: PTH117
+    return os.pathsep.join(absolute) or os.defpath
 
 
 def replay(words: Sequence[str], tail: str) -> str:

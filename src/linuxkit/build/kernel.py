@@ -144,7 +144,7 @@ _SETUP_SECTS, _MAGIC, _VERSION, _PAYLOAD = 0x1F1, 0x202, 0x206, 0x248
 def _payload(scratch: BinaryIO, size: int) -> tuple[int, int]:
     scratch.seek(0)
     head = scratch.read(0x260)
-    if head[_MAGIC : _MAGIC + 4] != b"HdrS":
+    if head[_MAGIC : _MAGIC + 4] != b"HdrS" or len(head) < 0x260:  # noqa: PLR2004 - as read
         return 0, size
     (version,) = struct.unpack_from("<H", head, _VERSION)
     if version < 0x208:  # noqa: PLR2004 - the protocol version that brought payload_offset
@@ -156,4 +156,7 @@ def _payload(scratch: BinaryIO, size: int) -> tuple[int, int]:
     # The kernel's build appends the uncompressed length in four bytes, but for gzip, which ends
     # with it anyway (scripts/Makefile.lib, size_append).
     gzip = scratch.read(2) == b"\x1f\x8b"
-    return start, length if gzip else length - 4
+    payload = length if gzip else length - 4
+    if payload <= 0 or start + payload > size:
+        raise Error("LK0707", "the kernel's header points outside of the file")
+    return start, payload

@@ -23,6 +23,7 @@ _END = b"`\n"
 _NUMBER = re.compile(rb"(\d{1,10}) *")
 _DATA = re.compile(r"data\.tar(?:\.(?:xz|zst|gz))?")
 _CONTROL = re.compile(r"control\.tar(?:\.(?:xz|zst|gz))?")
+_PARTS = 3
 _MAX_EPOCH = (1 << 33) - 1
 
 
@@ -73,6 +74,8 @@ def members(source: BinaryIO) -> list[Member]:
         # dpkg skips parts that start with an underscore where they are after the first one.
         if not member.name.startswith("_") or not found:
             found.append(member)
+        if len(found) > _PARTS:
+            break  # the order is wrong already, whatever else there is
     _check(source, found)
     return found
 
@@ -91,7 +94,7 @@ def _member(header: bytes, offset: int) -> Member:
 def _check(source: BinaryIO, found: list[Member]) -> None:
     names = [member.name for member in found]
     shape = (
-        len(names) == 3  # noqa: PLR2004
+        len(names) == _PARTS
         and names[0] == "debian-binary"
         and _CONTROL.fullmatch(names[1])
         and _DATA.fullmatch(names[2])

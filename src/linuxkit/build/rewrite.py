@@ -6,7 +6,6 @@ an object that the image has of its own keeps its metadata.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable
@@ -89,6 +88,6 @@ def place(tree: Tree, prefix: str) -> Iterator[Entry]:
         return
     for entry in tree.entries():
         if entry.kind is Kind.HARDLINK:
-            yield replace(entry, path=f"{prefix}/{entry.path}", link=f"{prefix}/{entry.link}")
+            yield entry._replace(path=f"{prefix}/{entry.path}", link=f"{prefix}/{entry.link}")
         else:
-            yield replace(entry, path=f"{prefix}/{entry.path}")
+            yield entry._replace(path=f"{prefix}/{entry.path}")

@@ -6,7 +6,6 @@ What is kept is decided in ``debian.select``; the tree is packed in ``builder``.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linuxkit.base import files as base_files
@@ -43,7 +42,7 @@ class Root:
     def add(self, entry: Entry) -> None:
         """Put one object in, and the folders above it.  Raises LK0535 where one is no folder."""
         path = home(entry.path) if self._usr_merge else entry.path
-        entry = replace(entry, path=path)
+        entry = entry._replace(path=path)
         known = self._entries.get(path)
         if known is not None and (known.kind is Kind.DIR) != (entry.kind is Kind.DIR):
             raise _in_the_way(path)
@@ -77,9 +76,9 @@ class Root:
             original = entry.link if entry.kind is Kind.HARDLINK else path
             found = files.entries.get(original)
             if entry.kind is Kind.HARDLINK and found is not None:
-                entry = replace(found, path=path)
+                entry = found._replace(path=path)
             if entry.kind is Kind.FILE and original in first:
-                entry = replace(entry, kind=Kind.HARDLINK, link=first[original])
+                entry = entry._replace(kind=Kind.HARDLINK, link=first[original])
             first.setdefault(original, path)
             self.add(entry)
 
@@ -119,7 +118,7 @@ class Root:
             made = self._symlink(file.path, file.symlink)
         else:
             made = self._file(file.path, data, bits or mode)
-        self.add(replace(made, uid=file.uid, gid=file.gid))
+        self.add(made._replace(uid=file.uid, gid=file.gid))
 
     def _file(self, path: str, data: bytes, mode: int) -> Entry:
         return Entry(path, Kind.FILE, mode, mtime=self._mtime, content=Bytes(data))

@@ -6,7 +6,6 @@ Which of them a recipe keeps is chosen in ``select``.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable
@@ -98,7 +97,7 @@ def _moved(entry: Entry, epoch: int) -> Entry:
     elif entry.kind is Kind.SYMLINK and link.startswith("/"):
         link = "/" + home(link.lstrip("/"))
     mtime = max(0, min(entry.mtime, epoch))
-    return replace(entry, path=home(entry.path), link=link, mtime=mtime)
+    return entry._replace(path=home(entry.path), link=link, mtime=mtime)
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from linuxkit.base import events, proc
 from linuxkit.base.errors import Error
 from linuxkit.base.platform import arch as find_arch
+from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
 from linuxkit.runners import accel, disks
 from linuxkit.runners.report import PORT
@@ -187,10 +188,12 @@ def _warn(artifact: Artifact, options: Options) -> None:
             level="warning",
             code="LK0820",
         )
-    if not boot.console:
-        line = find_arch(artifact.arch).console
+    line = find_arch(artifact.arch).console
+    others = {find_arch(name).console for name in arch_names()} - {line}
+    if not boot.console or boot.console in others:
+        named = f"a console that {artifact.arch} lacks" if boot.console else "no console"
         events.note(
-            f"the kernel's command line names no console, so nothing will be shown: "
+            f"the kernel's command line names {named}, so nothing will be shown: "
             f'add "console={line}" to kernel.cmdline',
             level="warning",
             code="LK0821",

@@ -192,9 +192,10 @@ def test_run_ends_the_machine_on_an_interrupt(machine):
         os.kill(int((artifact.directory / "pid").read_text()), 0)
 
 
-def test_too_little_memory_and_no_console_are_warned_of(machine):
+@pytest.mark.parametrize("console", ["", "ttyAMA0"])
+def test_too_little_memory_and_no_console_are_warned_of(machine, console):
     artifact, options = machine("off()\n", memory_mib=64)
-    facts = BootFacts("direct", "initramfs", "", "", 200)
+    facts = BootFacts("direct", "initramfs", "", console, 200)
     poor = Artifact("kernel+initrd", "m", artifact.directory, "amd64", Digest(""), artifact.files, facts)
     told: list[events.Event] = []
     with events.reporting(told.append), start(poor, options) as vm:

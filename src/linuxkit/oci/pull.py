@@ -15,7 +15,7 @@ from linuxkit.oci import image, model
 from linuxkit.oci.registry import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from linuxkit.oci.model import Descriptor, Manifest, Platform
     from linuxkit.oci.ref import Ref
@@ -38,18 +38,22 @@ def pull(client: Client, ref: Ref, platform: Platform, store: Store) -> Descript
     """
     pulling = _Pull(client, place_of(ref), store)
     root = pulling.root(ref.digest or ref.tag or _LATEST)
-    needed = list(pulling.manifests(root, platform))
-    configs = [pulling.read(entry).config for entry in needed]
+    needed = [pulling.read(entry) for entry in pulling.manifests(root, platform)]
+    configs = pulling.missing(manifest.config for manifest in needed)
+    layers = pulling.missing(layer for manifest in needed for layer in manifest.layers)
     for config in configs:
         if config.size > model.CONFIG_LIMIT:
             raise Error(
                 "LK0308", f"{config.digest}: a configuration of {config.size} bytes, "
                 f"{model.CONFIG_LIMIT} are allowed",
             )  # fmt: skip
-    pulling.fetch(configs, str(ref))
-    if root.media_type not in model.INDEXES:
-        image.open_image(store, root, platform)  # refuses another platform before its layers come
-    pulling.fetch([layer for entry in needed for layer in pulling.read(entry).layers], str(ref))
+    if configs or layers:
+        total = sum(blob.size for blob in (*configs, *layers))
+        with events.task("download", str(ref), total) as task:
+            pulling.fetch(configs, task.advance)
+            image.open_image(store, root, platform)  # refuses what is not for us before it comes
+            pulling.fetch(layers, task.advance)
+    image.open_image(store, root, platform)
     store.set_name(str(ref), root)
     return root
 
@@ -91,18 +95,18 @@ class _Pull:
         data = self._store.read(manifest.digest, model.MANIFEST_LIMIT)
         return model.decode_manifest(data, manifest)
 
-    def fetch(self, blobs: Sequence[Descriptor], what: str) -> None:
-        """Fetch those that are missing, several at once; the first failure ends the others."""
+    def missing(self, blobs: Iterable[Descriptor]) -> list[Descriptor]:
+        """Those that are not in the store, each once."""
         unique = {blob.digest: blob for blob in blobs}.values()
-        missing = [blob for blob in unique if not self._store.has(blob.digest, blob.size)]
-        if not missing:
-            return
-        total = sum(blob.size for blob in missing)
-        with events.task("download", what, total) as task:
+        return [blob for blob in unique if not self._store.has(blob.digest, blob.size)]
+
+    def fetch(self, blobs: Sequence[Descriptor], advance: Callable[[int], None]) -> None:
+        """Fetch blobs, several at once; the first failure ends the others."""
+        if blobs:
             _each_at_once(
-                missing,
+                blobs,
                 lambda blob, step: self._client.blob(self._place, blob, self._store, step),
-                task.advance,
+                advance,
             )
 
     def _entries(self, index: Descriptor, depth: int) -> Iterator[Descriptor]:

@@ -7,16 +7,16 @@ settings is :mod:`linuxkit.spec.labels`' work, running them the guest's.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from linuxkit.base.errors import raise_all
+from linuxkit.base.errors import Error, printable, raise_all
 from linuxkit.build.cgroups import filled, resources
 from linuxkit.build.ids import numeric
 from linuxkit.spec.check import is_bind, source_problems
 from linuxkit.spec.decode import ERROR_LIMIT
 from linuxkit.spec.parts import Namespaces, Runtime
+from linuxkit.spec.record import replace
 from linuxkit.spec.text import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def container_config(
 
     ``settings`` are merged from label and YAML; ``lower`` is where the image's files lie, in this
     bundle or in that of another container (both without a leading slash).  Raises LK0208 and
-    LK0211, without a place, for volumes and ids that a label names and nobody has.
+    LK0211, without a place, for volumes and ids that a label names and nobody has, LK0713 for an
+    unsafe working directory.
     """
     found = islice(source_problems(settings, volumes), ERROR_LIMIT)
     raise_all([problem for _, problem in found])
@@ -92,13 +93,28 @@ def container_config(
         settings,
         command=(*image.entrypoint, *image.cmd) if own is None else own,
         env=tuple(image.env) if settings.env is None else settings.env,
-        cwd=settings.cwd or image.cwd or "/",
+        cwd=_working_directory(settings.cwd or image.cwd or "/"),
     )
     return Bundle(
         _config(complete, ids, volumes),
         _runtime(settings.runtime or Runtime(), _root_mounts(settings, bundle, lower)),
         bool(settings.readonly),
     )
+
+
+def _working_directory(path: str) -> str:
+    """``path`` unless it is relative, climbs, or is a door to a runtime's open files.
+
+    Before CVE-2024-21626 a directory such as /proc/self/fd/7 led runc out to the host.
+    """
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not path.startswith("/") or ".." in parts or parts[:1] == ["proc"]:
+        raise Error(
+            "LK0713",
+            f'"{printable(path)}" cannot be a working directory',
+            hint="set `cwd` to an absolute path outside of /proc",
+        )
+    return path
 
 
 def encode_go_json(value: object) -> bytes:

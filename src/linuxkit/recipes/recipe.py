@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003 - the decoder reads the annotations
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from linuxkit.base import digest, files, platform
@@ -16,6 +16,7 @@ from linuxkit.spec import text, yaml
 from linuxkit.spec.decode import Key, Problem, decode
 from linuxkit.spec.node import Mapping as MapNode
 from linuxkit.spec.node import Node, Scalar, Sequence
+from linuxkit.spec.record import Record
 from linuxkit.tree import path as paths
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ def _arch(value: str) -> str:
 _Texts = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ByArch:
+class ByArch(Record):
     """A list for all architectures, and further ones for some."""
 
     all: Annotated[_Texts, Key("for every architecture")] = ()
@@ -91,8 +91,7 @@ class ByArch:
         return (*self.all, *own)
 
 
-@dataclass(frozen=True, slots=True)
-class Debian:
+class Debian(Record):
     """The driver ``debian:``."""
 
     packages: Annotated[ByArch, Key("the Debian packages to take files from")]
@@ -109,8 +108,7 @@ class Debian:
                 yield Problem("packages", text_, code="LK0545")
 
 
-@dataclass(frozen=True, slots=True)
-class KernelDriver:
+class KernelDriver(Record):
     """The driver ``kernel:``."""
 
     packages: Annotated[
@@ -119,8 +117,7 @@ class KernelDriver:
     modules: Annotated[ByArch, Key("the modules to take, with what they need")] = ByArch()
 
 
-@dataclass(frozen=True, slots=True)
-class OwnFile:
+class OwnFile(Record):
     """One of ``files:``."""
 
     path: Annotated[str, Key("where it lies in the image", read=_path)]
@@ -141,8 +138,7 @@ class OwnFile:
             yield Problem("path", f"must have exactly one of {', '.join(_KINDS)}", code="LK0545")
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Record):
     """One of ``users:``."""
 
     name: Annotated[str, Key("the user's name", read=_user)]
@@ -152,8 +148,7 @@ class User:
     shell: Annotated[str, Key("the shell", read=_passwd)] = "/sbin/nologin"
 
 
-@dataclass(frozen=True, slots=True)
-class DockerImages:
+class DockerImages(Record):
     """Images that a Dockerfile wants beside it (upstream)."""
 
     list: Annotated[_Texts, Key("references with digests")] = ()
@@ -162,15 +157,13 @@ class DockerImages:
     target_dir: Annotated[str, Key("the folder to write them to", name="target-dir")] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Depends:
+class Depends(Record):
     """What a Dockerfile needs beforehand (upstream)."""
 
     docker_images: Annotated[DockerImages, Key("images", name="docker-images")] = DockerImages()
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Record):
     """The keys of ``build.yml``; ``config:`` is taken out before, for it holds anything."""
 
     image: Annotated[str, Key("the name of the image")]
@@ -193,9 +186,7 @@ class Document:
     env: Annotated[_Texts, Key("NAME=VALUE")] = ()
     workdir: Annotated[str, Key("the folder it starts in")] = ""
     user: Annotated[str, Key("whom it runs as, UID:GID")] = ""
-    labels: Annotated[Mapping[str, str], Key("further labels of the image")] = field(
-        default_factory=dict
-    )
+    labels: Annotated[Mapping[str, str], Key("further labels of the image")] = MappingProxyType({})
 
     def problems(self) -> Iterator[Problem]:
         """What holds between keys."""

@@ -6,9 +6,7 @@ the classes alone (:mod:`linuxkit.spec.model`, recipes); nothing here knows the 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import inspect
 import types
 import typing
 from collections.abc import Mapping as MappingType
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from linuxkit.base.errors import Error, printable, raise_all, suggestion
 from linuxkit.spec.node import Mapping, Scalar, Sequence, find
 from linuxkit.spec.places import key_or_value
+from linuxkit.spec.record import Record, needs, own_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -110,19 +109,14 @@ def fields(cls: type) -> dict[str, Field]:
 
 @functools.cache
 def _own_fields(cls: type) -> tuple[Field, ...]:
-    if not dataclasses.is_dataclass(cls):
+    if not issubclass(cls, Record):
         return ()
-    optional = {
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
-    }
     found = []
-    for attribute, hint in inspect.get_annotations(cls, eval_str=True).items():
+    for attribute, hint in own_annotations(cls).items():
         key = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Key)), None)
         if key is not None:
             name = key.name or _camel(attribute)
-            found.append(Field(attribute, name, hint.__origin__, key, attribute not in optional))
+            found.append(Field(attribute, name, hint.__origin__, key, needs(cls, attribute)))
     return tuple(found)
 
 

@@ -6,7 +6,6 @@ into a container is left to :mod:`linuxkit.build.runtime`.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from linuxkit.base.errors import Error, raise_all
@@ -15,13 +14,15 @@ from linuxkit.spec.decode import collect
 from linuxkit.spec.model import Container, ImageSettings
 from linuxkit.spec.node import Mapping as MapNode
 from linuxkit.spec.parts import Namespaces, Runtime
+from linuxkit.spec.record import Record, names, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 LABEL = "org.mobyproject.config"
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 
 
 def settings(entry: Container, labels: Mapping[str, str], image: str) -> ImageSettings:
@@ -58,8 +59,7 @@ _EMPTY_IS_UNSET = frozenset({"net", "pid", "ipc", "uts", "userns", "hostname", "
 def merge(label: ImageSettings, entry: ImageSettings) -> ImageSettings:
     """The label's settings with those that ``entry`` makes in their place."""
     values: dict[str, object] = {}
-    for field in fields(ImageSettings):
-        name = field.name
+    for name in names(ImageSettings):
         first, second = getattr(label, name), getattr(entry, name)
         if second is None or (second == "" and name in _EMPTY_IS_UNSET):
             second = first
@@ -89,8 +89,7 @@ def _runtime(label: Runtime | None, entry: Runtime | None) -> Runtime | None:
     return replace(_over(label, entry), bind_ns=bind_ns)
 
 
-def _over(first: T, second: T) -> T:
+def _over(first: R, second: R) -> R:
     """``first`` with every field that ``second`` sets replaced."""
-    names: Iterable[str] = [field.name for field in fields(first)]  # type: ignore[arg-type]
-    changes = {name: getattr(second, name) for name in names}
-    return replace(first, **{n: v for n, v in changes.items() if v is not None})  # type: ignore[type-var]
+    changes = {name: getattr(second, name) for name in names(type(first))}
+    return replace(first, **{n: v for n, v in changes.items() if v is not None})

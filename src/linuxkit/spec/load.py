@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from linuxkit.base.errors import Error, raise_all
@@ -14,6 +13,7 @@ from linuxkit.spec.merge import merge
 from linuxkit.spec.model import Spec
 from linuxkit.spec.node import scalars
 from linuxkit.spec.places import Places
+from linuxkit.spec.record import replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

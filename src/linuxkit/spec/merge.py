@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from linuxkit.spec.model import Kernel, Spec, Trust
+from linuxkit.spec.record import names, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,7 @@ def merge(specs: Iterable[Spec]) -> Spec:
 def _kernel(first: Kernel | None, second: Kernel | None) -> Kernel | None:
     if first is None or second is None:
         return second or first
-    written = {f.name: getattr(second, f.name) for f in fields(Kernel)}
+    written = {name: getattr(second, name) for name in names(Kernel)}
     return replace(first, **{name: v for name, v in written.items() if v is not None})
 
 

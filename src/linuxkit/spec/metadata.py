@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import printable
 from linuxkit.spec import yaml
 from linuxkit.spec.decode import fields
+from linuxkit.spec.record import Record
 
 if TYPE_CHECKING:
     from linuxkit.base.where import Where
@@ -70,7 +70,7 @@ def _rows(value: object) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     """Frozen values as dictionaries, lists, texts and numbers, by the names of the file."""
-    if is_dataclass(value):
+    if isinstance(value, Record):
         return _rows(value)
     if value is None or isinstance(value, (bool, int, str)):
         return value

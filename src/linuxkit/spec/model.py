@@ -8,7 +8,6 @@ that was not written is None, an empty one is empty.  Rules over several entries
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from linuxkit.oci import ref
@@ -17,6 +16,7 @@ from linuxkit.spec import text
 from linuxkit.spec.decode import Key, Problem
 from linuxkit.spec.parts import ID_LIMIT, Device, IdMapping, Mount, Runtime, Strings
 from linuxkit.spec.places import Places
+from linuxkit.spec.record import Record
 from linuxkit.spec.resources import Resources  # noqa: TC001
 from linuxkit.spec.text import Bind, Mode, Rlimit, Tmpfs  # noqa: TC001
 
@@ -34,8 +34,7 @@ Override = Annotated[
 Remove = Annotated[bool | None, Key("Take the entry of that name in an earlier file out.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kernel:
+class Kernel(Record):
     """The kernel: an image with its file, its modules and its microcode."""
 
     image: Annotated[
@@ -53,8 +52,7 @@ class Kernel:
 _CAPABILITIES = "exact names such as `CAP_NET_ADMIN`, or only `all` or `none`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSettings:
+class ImageSettings(Record):
     """How a container runs; all of it may also come from its image's label."""
 
     capabilities: Annotated[
@@ -172,7 +170,6 @@ class ImageSettings:
                 yield Problem("destination", 'has no "destination"', "", "LK0205", at)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Container(ImageSettings):
     """A container: an image, and how it runs."""
 
@@ -182,7 +179,6 @@ class Container(ImageSettings):
     remove: Remove = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Container):
     """A container that runs once, before the services or after them."""
 
@@ -193,8 +189,7 @@ class Step(Container):
     ] = None  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(Record):
     """Named storage that containers share."""
 
     name: Annotated[str, Key("What binds and mounts call it.", read=text.volume)]
@@ -222,8 +217,7 @@ class Volume:
             yield Problem("platforms", 'has "platforms"', 'they need format "oci"')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Record):
     """A file, directory or symbolic link in the system's root."""
 
     path: Annotated[str, Key("Where it is in the root.", read=text.file_path)]
@@ -276,16 +270,14 @@ class File:
                 yield Problem(key, f'has an empty "{key}"')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trust:
+class Trust(Record):
     """Once: whose images had to be signed.  It is read and has no effect, as upstream."""
 
     image: Annotated[Strings | None, Key("No effect.")] = None
     org: Annotated[Strings | None, Key("No effect.")] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Record):
     """What the user wrote, of one file or of several merged.
 
     Merged, it has neither ``include`` nor ``variables``: both have been dealt with.
@@ -311,7 +303,7 @@ class Spec:
         Key("What `${NAME}` stands for in this file unless `--set` says otherwise."),
     ] = None
     trust: Annotated[Trust | None, Key("Accepted and ignored, as upstream does.")] = None
-    places: Places = field(default_factory=Places, compare=False, repr=False)
+    places: Places = Places()
 
     def where(self, path: tuple[str | int, ...]) -> Where | None:
         """Where the value at ``path``, such as ``("services", 0, "image")``, was written."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from linuxkit.spec import text
 from linuxkit.spec.decode import Key, Problem
+from linuxkit.spec.record import Record
 from linuxkit.spec.text import Mode  # noqa: TC001 - the decoder reads annotations
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ _MOUNTPOINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdMapping:
+class IdMapping(Record):
     """A range of user or group ids of a user namespace."""
 
     host_id: Annotated[int, Key("First id outside.", name="hostID", least=0, most=ID_LIMIT)]
@@ -37,8 +36,7 @@ class IdMapping:
     size: Annotated[int, Key("How many ids follow each other.", least=1, most=2**32 - 1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Record):
     """Something mounted in a container, or before it starts."""
 
     destination: Annotated[str | None, Key("Where it is mounted.")] = None
@@ -71,8 +69,7 @@ class Mount:
         return self.destination or _MOUNTPOINTS.get(self.kind, "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Record):
     """A device node in a container, with leave to use it."""
 
     path: Annotated[
@@ -93,8 +90,7 @@ class Device:
             yield Problem("type", 'cannot be of type "a"', 'only path "all" can be')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interface:
+class Interface(Record):
     """A network interface moved into a container."""
 
     name: Annotated[str, Key("Its name inside.")]
@@ -114,8 +110,7 @@ class Interface:
             yield Problem("add", 'has no "peer"', "a veth has two ends: name the other", "LK0205")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Namespaces:
+class Namespaces(Record):
     """Paths at which new namespaces are kept, for later containers to join."""
 
     cgroup: Annotated[str | None, Key("Path for the control-group namespace.")] = None
@@ -127,8 +122,7 @@ class Namespaces:
     uts: Annotated[str | None, Key("Path for the host name's namespace.")] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
+class Runtime(Record):
     """What is prepared outside a container before it starts."""
 
     cgroups: Annotated[Strings | None, Key("Control groups to make.")] = None

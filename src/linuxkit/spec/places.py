@@ -21,6 +21,13 @@ class Places:
     def __init__(self, documents: Iterable[Node] = ()) -> None:
         self._documents = tuple(documents)
 
+    def __eq__(self, other: object) -> bool:
+        """Where something was written does not make it another thing."""
+        return isinstance(other, Places)
+
+    def __hash__(self) -> int:
+        return 0
+
     def __add__(self, other: Places) -> Places:
         return Places((*self._documents, *other._documents))
 

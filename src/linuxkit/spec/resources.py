@@ -6,11 +6,11 @@ spelling that upstream's schema gives them; :mod:`linuxkit.build.runtime` writes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from linuxkit.spec import text
 from linuxkit.spec.decode import Key
+from linuxkit.spec.record import Record
 
 _U16 = 2**16 - 1
 _U32 = 2**32 - 1
@@ -18,8 +18,7 @@ _U64 = 2**64 - 1
 _I63 = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceRule:
+class DeviceRule(Record):
     """A rule about which devices may be used."""
 
     allow: Annotated[bool, Key("Whether the devices may be used.")] = False
@@ -31,8 +30,7 @@ class DeviceRule:
     access: Annotated[str | None, Key('Of "r" (read), "w" (write) and "m" (mknod).')] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(Record):
     """Limits of memory, in bytes; -1 is no limit."""
 
     limit: Annotated[int | None, Key("Memory, in bytes.", least=-1, most=_I63)] = None
@@ -53,8 +51,7 @@ class Memory:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cpu:
+class Cpu(Record):
     """Shares of the processors."""
 
     shares: Annotated[int | None, Key("Relative weight, 2 to 262144.", least=0, most=_U64)] = None
@@ -74,15 +71,13 @@ class Cpu:
     mems: Annotated[str | None, Key('Memory nodes to use, such as "0".')] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pids:
+class Pids(Record):
     """The number of processes and threads."""
 
     limit: Annotated[int, Key("How many there may be; -1 is no limit.", least=-1, most=_I63)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightDevice:
+class WeightDevice(Record):
     """The weight for one block device."""
 
     major: Annotated[int, Key("Major number.", least=0, most=_I63)]
@@ -93,8 +88,7 @@ class WeightDevice:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThrottleDevice:
+class ThrottleDevice(Record):
     """A rate limit for one block device."""
 
     major: Annotated[int, Key("Major number.", least=0, most=_I63)]
@@ -105,8 +99,7 @@ class ThrottleDevice:
 Throttles = tuple[ThrottleDevice, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockIO:
+class BlockIO(Record):
     """Shares and limits of block devices."""
 
     weight: Annotated[int | None, Key("Relative weight, 10 to 1000.", least=0, most=_U16)] = None
@@ -130,8 +123,7 @@ class BlockIO:
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HugepageLimit:
+class HugepageLimit(Record):
     """How much memory may be taken in huge pages of one size."""
 
     page_size: Annotated[
@@ -142,16 +134,14 @@ class HugepageLimit:
     limit: Annotated[int, Key("Limit in bytes.", least=0, most=_U64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterfacePriority:
+class InterfacePriority(Record):
     """The priority of traffic on one network interface."""
 
     name: Annotated[str, Key("The interface.")]
     priority: Annotated[int, Key("The priority.", least=0, most=_U32)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(Record):
     """Marks on network traffic (control groups v1)."""
 
     class_id: Annotated[
@@ -162,8 +152,7 @@ class Network:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
+class Resources(Record):
     """What a container may use up."""
 
     devices: Annotated[tuple[DeviceRule, ...] | None, Key("Devices that may be used.")] = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from linuxkit.spec.decode import fields
 from linuxkit.spec.model import Container, Spec, Step
+from linuxkit.spec.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +48,14 @@ def classes() -> tuple[type, ...]:
 
 
 def _entries(kind: Any) -> Iterator[type]:  # noqa: ANN401 - an annotation can be anything
-    if is_dataclass(kind):
+    if _is_record(kind):
         yield typing.cast("type", kind)
     for inner in typing.get_args(kind):
         yield from _entries(inner)
+
+
+def _is_record(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Record)
 
 
 def _object(cls: type) -> Schema:
@@ -90,8 +94,8 @@ def _value(kind: Any, key: Key) -> Schema:  # noqa: ANN401
         nullable = types.NoneType in typing.get_args(typing.get_args(kind)[1])
         value = {"type": ["string", "null"] if nullable else "string"}
         return {"type": "object", "additionalProperties": value}
-    if is_dataclass(kind):
-        return {"$ref": f"#/$defs/{kind.__name__}"}  # type: ignore[union-attr]
+    if _is_record(kind):
+        return {"$ref": f"#/$defs/{kind.__name__}"}
     if kind is bool:
         return {"type": "boolean"}
     if kind is int:
@@ -143,8 +147,8 @@ def _words(kind: Any, key: Key) -> str:  # noqa: ANN401
         return f"list of {_words(typing.get_args(kind)[0], key)}"
     if origin is Mapping:
         return "map of texts"
-    if is_dataclass(kind):
-        name = kind.__name__  # type: ignore[union-attr]
+    if _is_record(kind):
+        name = kind.__name__
         title = _TITLES.get(name, name)
         return f"[{title}](#{title.lower().replace(' ', '-')})"
     if key.choices:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from linuxkit.base.errors import Error
 from linuxkit.spec import yaml
 from linuxkit.spec.decode import Key, Problem, collect, decode, fields, path_text
+from linuxkit.spec.record import Record
 
 
 def upper(text):
@@ -19,18 +19,15 @@ def upper(text):
     return text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Record):
     size: Annotated[int, Key("How big.", least=1, most=9)]
     word: Annotated[str | None, Key("A word.", name="the.word", read=upper)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class Base(Record):
     kind: Annotated[str, Key("What.", choices=("file", "folder"))] = "file"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Whole(Base):
     name: Annotated[str, Key("Its name.")]
     some_parts: Annotated[tuple[Part, ...], Key("Parts.")] = ()
@@ -140,8 +137,7 @@ def test_paths():
 
 
 def test_an_annotation_nobody_can_read_is_a_fault_of_the_program():
-    @dataclass
-    class Odd:
+    class Odd(Record):
         value: Annotated[int | bool, Key("Odd.")]
 
     with pytest.raises(TypeError):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from linuxkit.base.errors import Error
 from linuxkit.oci.ref import Ref
 from linuxkit.spec import load, model, parts, resources
 from linuxkit.spec.decode import fields
+from linuxkit.spec.record import Record, names
 from linuxkit.spec.text import Bind, Mode
 
 CLASSES = [
     cls
     for module in (model, parts, resources)
     for cls in vars(module).values()
-    if dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+    if isinstance(cls, type) and issubclass(cls, Record) and cls.__module__ == module.__name__
 ]
 
 
@@ -28,7 +27,7 @@ def test_every_field_is_a_documented_key():
     assert len(CLASSES) >= 24
     for cls in CLASSES:
         keys = {field.attribute for field in fields(cls).values()}
-        others = {field.name for field in dataclasses.fields(cls)} - keys
+        others = set(names(cls)) - keys
         assert others == ({"places"} if cls is model.Spec else set())
         for name, field in fields(cls).items():
             assert field.key.doc.endswith("."), (cls, name)

@@ -10,10 +10,11 @@ import os
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error, printable
+from linuxkit.net import url as urls
 from linuxkit.version import __version__
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class Transport:
         URL), LK0418 (no certificates in a file), LK0419 (no TLS).
         """
         transfer = _Transfer(url, sink, limit, progress, asking)
-        if urlsplit(url).scheme == "file":
+        if urls.parts(url).scheme == "file":
             _copy_file(transfer)
         else:
             self._fetch(transfer)
@@ -202,23 +203,24 @@ class Transport:
                     _receive(response, transfer)
                     return
                 if transfer.asking.form:
-                    raise Error("LK0415", f"{shown(url)} redirects what was posted to it")
-                url = _redirected(url, response.headers.get("Location", ""))
+                    raise Error("LK0415", f"{urls.shown(url)} redirects what was posted to it")
+                url = urls.redirected(url, response.headers.get("Location", ""))
             finally:
                 # A connection with an unread rest must not serve another request; a response that
                 # was read to its end has given its connection back already.
                 response.close()
-        raise Error("LK0415", f"{shown(transfer.url)} redirects more than {_MAX_REDIRECTS} times")
+        shown = urls.shown(transfer.url)
+        raise Error("LK0415", f"{shown} redirects more than {_MAX_REDIRECTS} times")
 
     def _request(self, url: str, transfer: _Transfer) -> BaseHTTPResponse:
         import urllib3
 
-        split = _checked(url)
+        split = urls.checked(url)
         self._check(split)
         asking = transfer.asking
         headers = {"User-Agent": f"linuxkit/{__version__}", "Accept-Encoding": "identity"}
         headers.update(asking.headers)
-        if _origin(split) != _origin(urlsplit(transfer.url)):
+        if urls.origin(split) != urls.origin(urlsplit(transfer.url)):
             headers.pop("Authorization", None)
         if asking.form:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -231,7 +233,7 @@ class Transport:
                 headers["If-Range"] = transfer.etag
         try:
             return self._pool(split).request(
-                "POST" if asking.form else "GET", _without_user(split), headers=headers,
+                "POST" if asking.form else "GET", urls.without_user(split), headers=headers,
                 body=asking.form or None, preload_content=False, redirect=False, retries=False,
                 decode_content=False,
             )  # fmt: skip
@@ -243,7 +245,7 @@ class Transport:
     def _pool(self, split: SplitResult) -> urllib3.PoolManager:
         import urllib3
 
-        proxy = _proxy_for(split)
+        proxy = urls.proxy_for(split)
         if proxy not in self._pools:
             timeout = urllib3.Timeout(self._settings.connect_s, self._settings.read_s)
             trust = _trust(self._certs) if self._certs else None
@@ -257,95 +259,26 @@ class Transport:
                     proxy_basic_auth=f"{unquote(where.username)}:{unquote(where.password or '')}"
                 ) if where.username is not None else {}  # fmt: skip
                 self._pools[proxy] = urllib3.ProxyManager(
-                    _without_user(where), proxy_headers=login, timeout=timeout, maxsize=8,
+                    urls.without_user(where), proxy_headers=login, timeout=timeout, maxsize=8,
                     ssl_context=trust,
                 )  # fmt: skip
         return self._pools[proxy]
 
 
-def loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address without port, is this very machine."""
-    import ipaddress
-
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def shown(url: str) -> str:
-    """``url`` as messages may show it: without what may be secret, safe for a terminal.
-
-    That is the password, and the query, in which storage services carry their signatures.
-    """
-    split = urlsplit(url)
-    if split.query:
-        split = split._replace(query="…")
-        url = urlunsplit(split)
-    if split.username is not None or split.password is not None:
-        url = urlunsplit(split._replace(netloc="***@" + split.netloc.rpartition("@")[2]))
-    return printable(url, 300)
-
-
 def _copy_file(transfer: _Transfer) -> None:
     split = urlsplit(transfer.url)
     if split.netloc not in ("", "localhost"):
-        raise Error("LK0417", f"{shown(transfer.url)} names a host; a file URL has three slashes")
+        shown = urls.shown(transfer.url)
+        raise Error("LK0417", f"{shown} names a host; a file URL has three slashes")
     try:
         with open(unquote(split.path), "rb") as source:  # noqa: PTH123 - bytes and odd names too
             while data := source.read(CHUNK):
                 transfer.take(data)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise Error("LK0411", f"there is no {shown(transfer.url)}") from error
+        raise Error("LK0411", f"there is no {urls.shown(transfer.url)}") from error
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        raise Error("LK0410", f"cannot read {shown(transfer.url)}: {reason}") from error
-
-
-def _checked(url: str) -> SplitResult:
-    split = urlsplit(url)
-    if split.scheme not in ("http", "https") or not split.hostname:
-        raise Error(
-            "LK0417", f'"{shown(url)}" is not a usable URL', hint="use https, http or file URLs"
-        )
-    return split
-
-
-def _without_user(split: SplitResult) -> str:
-    return urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2], fragment=""))
-
-
-def _proxy_for(split: SplitResult) -> str:
-    """The proxy the environment names for this URL (http_proxy, https_proxy, no_proxy), or "".
-
-    No proxy could reach what this machine calls localhost.
-    """
-    from urllib import request
-
-    if loopback(split.hostname or ""):
-        return ""
-    proxies = request.getproxies_environment()
-    host = split.netloc.rpartition("@")[2]
-    if request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
-        return ""
-    return proxies.get(split.scheme, proxies.get("all", ""))
-
-
-def _redirected(url: str, location: str) -> str:
-    target = urljoin(_without_user(urlsplit(url)), location)
-    split = urlsplit(target)
-    safe = split.scheme == "https" or (split.scheme == "http" and urlsplit(url).scheme == "http")
-    if not location or not safe:
-        raise Error("LK0415", f'{shown(url)} redirects to "{shown(location)}", which is refused')
-    return target
-
-
-def _origin(split: SplitResult) -> tuple[str, str | None, int | None]:
-    """What a login is good for: scheme, host and port."""
-    port = split.port or {"http": 80, "https": 443}.get(split.scheme)
-    return split.scheme, split.hostname, port
+        raise Error("LK0410", f"cannot read {urls.shown(transfer.url)}: {reason}") from error
 
 
 def _trust(certs: Sequence[str]) -> ssl.SSLContext:
@@ -371,8 +304,8 @@ def _check_status(response: BaseHTTPResponse, url: str, hint: str) -> None:
         return
     said = Reply(_said(response), _lower(response))
     if status in (404, 410):
-        raise Refused("LK0411", f"there is no {shown(url)} (HTTP {status})", said, status)
-    error = Refused("LK0412", f"{shown(url)} answered HTTP {status}", said, status, hint)
+        raise Refused("LK0411", f"there is no {urls.shown(url)} (HTTP {status})", said, status)
+    error = Refused("LK0412", f"{urls.shown(url)} answered HTTP {status}", said, status, hint)
     if status in _AGAIN:
         raise _Broken(error, _retry_after(response.headers.get("Retry-After", "")))
     raise error
@@ -399,9 +332,9 @@ def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
     url = transfer.url
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise Error("LK0412", f"{shown(url)} came {printable(encoding, 40)}-encoded, unasked")
+        raise Error("LK0412", f"{urls.shown(url)} came {printable(encoding, 40)}-encoded, unasked")
     if response.status == 206 and not _continues(response, transfer.done):  # noqa: PLR2004
-        raise Error("LK0412", f"{shown(url)} answered another range than was asked for")
+        raise Error("LK0412", f"{urls.shown(url)} answered another range than was asked for")
     # A plain 200 to a range request means: all of it again, so skip what is already there.
     skip = transfer.done if response.status == 200 else 0  # noqa: PLR2004
     length = response.headers.get("Content-Length", "")
@@ -434,11 +367,11 @@ def _pieces(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
 
 
 def _cut_short(url: str, why: str) -> Error:
-    return Error("LK0413", f"the transfer of {shown(url)} broke off: {why}", hint="try again")
+    return Error("LK0413", f"the transfer of {urls.shown(url)} broke off: {why}", hint="try again")
 
 
 def _too_large(url: str, limit: int) -> Error:
-    return Error("LK0414", f"{shown(url)} is larger than the {limit} bytes allowed for it")
+    return Error("LK0414", f"{urls.shown(url)} is larger than the {limit} bytes allowed for it")
 
 
 def _tls(url: str, error: Exception) -> Error:

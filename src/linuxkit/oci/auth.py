@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from linuxkit.base import proc
 from linuxkit.base.errors import Error, printable
 from linuxkit.net import http
+from linuxkit.net import url as urls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -154,7 +155,7 @@ def token(
         who = f'the login of "{printable(login.user)}"' if login else "a request without a login"
         raise Error(
             "LK0321",
-            f"{registry}: its token server {http.shown(url)} refused {who} (HTTP {refused.status})",
+            f"{registry}: its token server {urls.shown(url)} refused {who} (HTTP {refused.status})",
             hint="log in with `docker login` or `skopeo login`",
         ) from refused
     return _token_of(body, url)
@@ -179,7 +180,7 @@ def neighbours(one: str, other: str) -> bool:
 
 def _realm(challenge: Challenge, registry: str, trusted: Collection[str]) -> str:
     """The URL of the token server, checked."""
-    split = urlsplit(challenge.realm)
+    split = urls.parts(challenge.realm)
     host = split.hostname or ""
     if split.scheme not in ("http", "https") or not host or "@" in split.netloc:
         raise Error(
@@ -204,7 +205,7 @@ def _token_of(body: bytes, url: str) -> str:
     if isinstance(value, dict):
         found = value.get("token") or value.get("access_token")
     if not isinstance(found, str) or not re.fullmatch(r"[!-~]+", found):
-        raise Error("LK0324", f"the token server {http.shown(url)} answered without a token")
+        raise Error("LK0324", f"the token server {urls.shown(url)} answered without a token")
     return found
 
 

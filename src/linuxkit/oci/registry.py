@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error, printable
 from linuxkit.net import http
+from linuxkit.net import url as urls
 from linuxkit.oci import auth, model
 from linuxkit.oci.auth import HUB_HOSTS, Keychain
 from linuxkit.oci.model import Descriptor
@@ -67,12 +68,12 @@ def _mirror(text: str) -> tuple[str, str]:
     name, equals, url = text.partition("=")
     if not equals:
         name, url = _ANY, text
-    split = urlsplit(url)
+    split = urls.parts(url)
     bare = split.path in ("", "/") and not split.query and not split.fragment
     if split.scheme not in ("http", "https") or not split.hostname or not bare or not name:
         raise Error(
             "LK0325",
-            f'"{printable(http.shown(text))}" is not a mirror',
+            f'"{printable(urls.shown(text))}" is not a mirror',
             hint="write REGISTRY=https://HOST[:PORT], or only the URL for all other registries",
         )
     if "@" in split.netloc:
@@ -265,7 +266,7 @@ class Client:
 
     def _may_be_plain(self, url: SplitResult) -> bool:
         host, listed = url.hostname or "", self._options.insecure
-        return http.loopback(host) or host in listed or url.netloc in listed
+        return urls.loopback(host) or host in listed or url.netloc in listed
 
     def _no_image(self, place: Place, what: str, refused: http.Refused) -> Error:
         at = self._shown(place)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from linuxkit.base.errors import Error
-from linuxkit.net.http import Settings, Transport, shown
+from linuxkit.net.http import Settings, Transport
+from linuxkit.net.url import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -200,10 +201,10 @@ def test_endless_redirects(server):
 
 
 def test_https_never_goes_down_to_http():
-    from linuxkit.net import http
+    from linuxkit.net import url
 
     with pytest.raises(Error) as caught:
-        http._redirected("https://a.example/x", "http://a.example/x")
+        url.redirected("https://a.example/x", "http://a.example/x")
     assert caught.value.code == "LK0415"
 
 
@@ -302,5 +303,13 @@ def test_no_url(url):
     assert code_of(lambda: Transport(QUICK).read(url, limit=4)).code == "LK0417"
 
 
+@pytest.mark.parametrize("where", ["http://[x", "http://h:99999/x", "http://h:a/"])
+def test_redirects_to_nonsense(server, where):
+    server.answers = [reply(302, Location=where)]
+    assert code_of(lambda: Transport(QUICK).read(server.url, limit=4)).code == "LK0415"
+    assert code_of(lambda: Transport(QUICK).read(where, limit=4)).code == "LK0417"
+
+
 def test_shown():
+    assert shown("http://u:p@[x") == "[x"
     assert shown("https://u:p@h/x\x1b?y") == "https://***@h/x\\x1b?…"

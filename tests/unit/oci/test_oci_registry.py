@@ -306,7 +306,7 @@ def test_a_token_server_of_somebody_else(fake, other, store, tmp_path):
 @pytest.mark.parametrize(
     ("realm", "code"),
     [("http://127.0.0.1.evil.example/t", "LK0322"), ("ftp://127.0.0.1/t", "LK0324"),
-     ("", "LK0324"), ("http://a:b@127.0.0.1/t", "LK0324")],
+     ("", "LK0324"), ("http://[1/t", "LK0324"), ("http://127.0.0.1:x/t", "LK0324"), ("http://a:b@127.0.0.1/t", "LK0324")],
 )  # fmt: skip
 def test_token_servers_that_are_none(fake, store, realm, code):
     fake.odd["manifests"] = challenge(realm)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from linuxkit.base.errors import Error
-from linuxkit.net.http import shown
+from linuxkit.net.url import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import digest
 from linuxkit.base.errors import Error, printable
-from linuxkit.net.http import shown
+from linuxkit.net.url import shown
 from linuxkit.recipes.debian.control import stanza
 
 if TYPE_CHECKING:

@@ -125,12 +125,14 @@ class CustomBuildHook(Hook):
         """Called by hatch before it collects files; ``version`` is "standard" or "editable"."""
         if self.target_name != "wheel":
             return
-        if version == "editable" and "LINUXKIT_GUEST_ARCHES" not in os.environ:
-            build_all(host())  # the others by hand: the first build of each takes a minute
-        else:
-            build_all(chosen(()))
-        if version != "editable":
-            build_data["force_include"][str(DATA)] = "linuxkit/data/guest"
+        if version == "editable":
+            # The others by hand: the first build of each takes a minute.
+            build_all(chosen(()) if "LINUXKIT_GUEST_ARCHES" in os.environ else host())
+            return
+        arches = chosen(())
+        build_all(arches)
+        for arch in arches:  # and nothing that an earlier build has left there
+            build_data["force_include"][str(DATA / arch)] = f"linuxkit/data/guest/{arch}"
 
 
 if __name__ == "__main__":

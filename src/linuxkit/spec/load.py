@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.spec import check, patches, variables
+from linuxkit.spec import check, patches
 from linuxkit.spec.decode import collect
 from linuxkit.spec.documents import Gatherer
 from linuxkit.spec.inputs import Input
@@ -83,8 +83,11 @@ def _finish(
         documents = [document for document in documents if document.variables is None]
         patches.apply([document.root for document in documents], [])
     else:
-        variables.substitute(documents, values, errors)
-        raise_all(errors)
+        if values or any(document.variables is not None for document in documents):
+            from linuxkit.spec import variables
+
+            variables.substitute(documents, values, errors)
+            raise_all(errors)
         patches.apply([document.root for document in documents], errors)
     specs = [_decode(document, packages, errors) for document in documents]
     raise_all(errors)

@@ -38,8 +38,6 @@ RLIMITS = tuple(
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 _VOLUME = re.compile(r"[a-z0-9_-]{1,128}")
-_PLATFORM = re.compile(r"linux/[a-z0-9]+(/[a-z0-9.]+)?")
-_PAGE_SIZE = re.compile(r"[1-9][0-9]{0,9}[KMG]B")
 
 
 def _bad(message: str, hint: str = "") -> Error:
@@ -178,14 +176,14 @@ def volume(text: str) -> str:
 
 def platform(text: str) -> str:
     """``linux/ARCH`` or ``linux/ARCH/VARIANT``."""
-    if not _PLATFORM.fullmatch(text):
+    if not re.fullmatch(r"linux/[a-z0-9]+(/[a-z0-9.]+)?", text):
         raise _bad(f'"{printable(text)}" is not a platform', 'write "linux/amd64"')
     return text
 
 
 def page_size(text: str) -> str:
     """The size of huge pages, as the kernel's hugetlb controller names it."""
-    if not _PAGE_SIZE.fullmatch(text):
+    if not re.fullmatch("[1-9][0-9]{0,9}[KMG]B", text):
         raise _bad(f'"{printable(text)}" is not a page size', 'write "2MB" or "1GB"')
     return text
 

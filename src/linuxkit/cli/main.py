@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import importlib
 import gc
+import importlib
 import os
 import sys
 from io import TextIOWrapper

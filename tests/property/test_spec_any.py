@@ -16,6 +16,7 @@ WORDS = [
     "binds.add", "capabilities", "mounts", "resources", "memory", "limit", "devices", "path",
     "type", "uid", "rlimits", "contents", "directory", "mode", "runtime", "bindNS", "net", "new",
     "host", "web", "nginx:1", "CAP_CHOWN", "all", "/a:/b:ro", "true", "null", "~", "0644", "12",
+    "include", "variables", "override", "remove", "true", "A", "${A}", "$${A:-x}", "a ${A:-b} c",
     "-1", "99999999999999999999999", "<<", "@pkg:x", "nofile,1,2", "x", "é", "\u2028", "\ufeff",
 ]  # fmt: skip
 GLUE = [": ", ":\n  ", "\n", "\n  ", "\n  - ", "- ", ", ", "[", "]", "{", "}", "'", '"', "&a ",
@@ -66,6 +67,45 @@ def test_text_is_read_or_refused(text):
 @given(st.dictionaries(st.sampled_from(WORDS[:7]), values, max_size=3))
 def test_values_of_any_shape_are_read_or_refused(value):
     read(yaml.dump(value))
+
+
+entries = st.fixed_dictionaries(
+    {"name": st.sampled_from(["a", "b", 7])},
+    optional={
+        "image": st.sampled_from(["x", "x:${A}", None]),
+        "override": st.booleans() | st.just("yes"),
+        "remove": st.booleans(),
+        "runtime": st.dictionaries(st.sampled_from(["mkdir", "bindNS"]), values, max_size=2),
+        "cwd": st.text(max_size=5),
+    },
+)
+systems = st.fixed_dictionaries(
+    {},
+    optional={
+        "services": st.lists(entries, max_size=3) | values,
+        "onboot": st.lists(entries, max_size=3),
+        "variables": st.dictionaries(st.sampled_from(["A", "B"]), st.text() | st.none()) | values,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(systems, min_size=2, max_size=3))
+def test_files_that_change_each_other_are_merged_or_refused(tmp_path_factory, several):
+    folder = tmp_path_factory.getbasetemp()
+    paths = [folder / f"{number}.yml" for number in range(len(several))]
+    for path, value in zip(paths, several, strict=True):
+        path.write_text(yaml.dump(value))
+    try:
+        spec = load.load(paths)
+    except Error as error:
+        for one in error.all():
+            assert one.code.startswith(("LK02", "LK03"))
+        return
+    assert load.parse(metadata.annotated(spec)) == spec
+    for index, service in enumerate(spec.services):
+        assert service.override is None
+        assert spec.where(("services", index, "name")).caret()
 
 
 @settings(max_examples=100, deadline=None)

@@ -41,6 +41,7 @@ class Gatherer:
         self._errors = errors
         self._open: list[str] = []  # identities of what is being read, the outermost first
         self._known: set[str] = set()
+        self._included = 0  # characters
 
     def add(self, given: Input) -> None:
         """Read ``given``, with all that it includes."""
@@ -76,6 +77,10 @@ class Gatherer:
             if inner.identity in self._known:
                 return  # two files may include a third one
             content = inner.read(stdin=None, offline=self._offline)
+            self._included += len(content)
+            if self._included > yaml.TEXT_LIMIT:
+                limit = yaml.TEXT_LIMIT >> 20
+                raise Error("LK0202", f"included files have more than {limit} Mi characters")  # noqa: TRY301
         except Error as error:
             error.where = error.where or place.where
             self._errors.append(error)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from linuxkit.spec.documents import Document
 
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
-_USE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+# A default holds no "$" and no brace, so that a search never goes over a text twice.
+_USE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*+)(?::-([^${}]*+))?\}")
 
 
 def substitute(

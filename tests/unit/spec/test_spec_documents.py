@@ -90,6 +90,14 @@ def test_depth_and_number_are_limited(write):
         load.load(["many.yml"])
 
 
+def test_the_length_of_included_files_is_limited(write, monkeypatch):
+    monkeypatch.setattr(documents.yaml, "TEXT_LIMIT", 1 << 20)
+    filler = "#" + "x" * 600_000 + "\n{}"
+    write({"a.yml": "include: [b.yml, c.yml]", "b.yml": filler, "c.yml": filler})
+    with pytest.raises(Error, match=r"a.yml:1:18: included files have more than 1 Mi characters"):
+        load.load(["a.yml"])
+
+
 @pytest.fixture
 def server(tmp_path):
     class Handler(http.server.SimpleHTTPRequestHandler):

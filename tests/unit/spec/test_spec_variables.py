@@ -88,6 +88,11 @@ def test_mistakes(text, values, message, hint):
     assert (str(caught.value), caught.value.hint) == (message, hint)
 
 
+def test_a_text_is_searched_once():
+    text = "${A:-" * 200_000
+    assert contents("variables: {A: }", text) == text
+
+
 def test_variables_do_not_make_texts_without_end(monkeypatch):
     monkeypatch.setattr(variables, "TEXT_LIMIT", 1 << 20)
     head = f"variables: {{A: '{'x' * 1000}'}}"

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import linuxkit
 from linuxkit.base.errors import Error
 from linuxkit.runners.options import Forward
+from linuxkit.tree.entry import Bytes, Entry, Kind
+from support.images import image
 from support.machines import HEAD, free_port
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
@@ -184,3 +187,13 @@ def test_minimal_example_shows_a_shell(build, boot):
     while b"42-shell" not in machine.console:
         assert time.monotonic() < deadline, machine.console
         time.sleep(0.2)
+
+
+def test_a_file_that_replaces_a_hard_link_leaves_the_others(workshop, boot):
+    store = linuxkit.open_store(workshop.cache)
+    old = Entry("opt/a", Kind.FILE, 0o644, content=Bytes(b"old"))
+    image(store, "docker.io/test/linked:1", {"opt/": "", "opt/a": old, "opt/b": Entry("opt/b", Kind.HARDLINK, link="opt/a")})  # fmt: skip
+    yml = HEAD.replace('"@pkg:crun"]', '"@pkg:crun", "test/linked:1"]') + "onboot:\n"
+    yml += step("look", "test $(cat /host/opt/a)-$(cat /host/opt/b) = new-old", binds="['/:/host']")
+    yml += "files:\n  - {path: opt/a, contents: new, mode: '0644'}\n"
+    boot(workshop.build(yml)).wait_ready(timeout_s=BOOT_S)

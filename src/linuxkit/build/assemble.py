@@ -11,8 +11,8 @@ from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.build import apk, rewrite
 from linuxkit.build import kernel as kernels
-from linuxkit.build.plan import REWRITER, DataSegment, ImageSegment, Item
-from linuxkit.build.root import Root, listing
+from linuxkit.build.plan import EPOCH, REWRITER, DataSegment, ImageSegment, Item, Origin
+from linuxkit.build.root import Root, listed, listing
 from linuxkit.build.system import Built, System
 from linuxkit.oci.flatten import flatten
 from linuxkit.oci.store import Blob
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from linuxkit.base.digest import Digest
-    from linuxkit.build.plan import Kernel, Layers, Origin, Plan
+    from linuxkit.build.plan import Kernel, Layers, Plan
     from linuxkit.oci.store import Store
     from linuxkit.tree.merge import Tree
 
@@ -43,12 +43,15 @@ def assemble(plan: Plan, *, store: Store) -> System:
     inits = [s for s in plan.segments if isinstance(s, ImageSegment) and not s.prefix]
     for segment in plan.segments:
         if isinstance(segment, DataSegment):
-            built.append(_data(segment, store, root))
+            clashes = root.clashes(item.path for item in segment.items)
+            built += [*_parted(clashes, store), _data(segment, store, root)]
         else:
             done, names = _image(segment, store)
+            if names is not None:
+                built += _parted(root.clashes(listed(names)), store)
+                if apk.PATH in root.add_listing(names, segment.name):
+                    databases.append(done)
             built.append(done)
-            if names is not None and apk.PATH in root.add_listing(names, segment.name):
-                databases.append(done)
         if segment.name == "root" and plan.kernel:
             built.append(_modules(plan.kernel, store, root))
         if segment in inits[-1:] and len(databases) > 1:
@@ -91,6 +94,21 @@ def _image(segment: ImageSegment, store: Store) -> tuple[Built, bytes | None]:
                 names = _store_listing(segment.key, tree.entries(), store)
     listed = None if names is None else store.read(names.digest, _LISTING_LIMIT)
     return Built(segment.name, segment.key, done), listed
+
+
+def _parted(clashes: Sequence[str], store: Store) -> tuple[Built, ...]:
+    """A segment that parts names from the files they share with others, before they are replaced.
+
+    It puts a symbolic link at each: the kernel removes a name whose kind changes.
+    """
+    if not clashes:
+        return ()
+    key = digests.of_value(["parted", REWRITER, list(clashes)])
+    done = store.derived(key, "tar")
+    if done is None:
+        entries = (Entry(path, Kind.SYMLINK, 0o777, mtime=EPOCH, link="/") for path in clashes)
+        done = _store_tar(key, entries, Origin("linuxkit.parted", "init"), store)
+    return (Built("replaced links", key, done),)
 
 
 def _databases(brought: Sequence[Built], store: Store) -> Built:

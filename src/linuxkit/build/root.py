@@ -22,11 +22,23 @@ _MAX_LINKS = 40
 
 
 def listing(entries: Iterable[Entry]) -> bytes:
-    """Names and kinds as JSON: true for a directory, false for a file, text for a link."""
-    rows: dict[str, bool | str] = {}
+    """What is there, as JSON: ``names`` with true for a directory, false for a file, text for a
+    link; and ``linked``, the files that have several names.
+    """  # noqa: D205
+    names: dict[str, bool | str] = {}
+    linked: set[str] = set()
     for entry in entries:
-        rows[entry.path] = entry.link if entry.kind is Kind.SYMLINK else entry.kind is Kind.DIR
-    return json.dumps(rows, separators=(",", ":")).encode()
+        names[entry.path] = entry.link if entry.kind is Kind.SYMLINK else entry.kind is Kind.DIR
+        if entry.kind is Kind.HARDLINK:
+            linked |= {entry.path, entry.link}
+    value = {"names": names, "linked": sorted(linked)}
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def listed(data: bytes) -> Collection[str]:
+    """The names in a :func:`listing`."""
+    names: dict[str, bool | str] = json.loads(data)["names"]
+    return names
 
 
 class Root:
@@ -34,14 +46,19 @@ class Root:
 
     def __init__(self) -> None:
         self._names: dict[str, bool | str] = {}
+        self._linked: set[str] = set()
 
     def add_listing(self, data: bytes, who: str) -> Collection[str]:
         """Merge the :func:`listing` of a segment called ``who``; returns its names.
 
+        Ask :meth:`clashes` first.
+
         Raises LK0704 where it puts something else in a directory's place: an initramfs cannot
         express that, and nobody means it.
         """
-        names: dict[str, bool | str] = json.loads(data)
+        value = json.loads(data)
+        names: dict[str, bool | str] = value["names"]
+        self._linked = (self._linked - names.keys()) | set(value["linked"])
         for path, kind in names.items():
             if self._names.get(path) is True and kind is not True:
                 raise Error(
@@ -57,6 +74,14 @@ class Root:
         """Take note of something we make ourselves."""
         is_link = item.kind == "symlink"
         self._names[item.path] = item.link if is_link else item.kind == "dir"
+        self._linked.discard(item.path)
+
+    def clashes(self, paths: Iterable[str]) -> tuple[str, ...]:
+        """Which of ``paths`` are names of files with other names, which those would change too.
+
+        The kernel opens a file that an earlier piece of the initramfs made and writes into it.
+        """
+        return tuple(sorted(self._linked.intersection(paths)))
 
     def has(self, path: str) -> bool:
         """Whether anything is there."""

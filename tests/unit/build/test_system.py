@@ -308,3 +308,25 @@ def test_payload_of_a_bzimage(store, tmp_path, compression, appended):
     image(store, "docker.io/lk/kernel:1", {"kernel": kernel, "kernel.tar": archive({})})
     made = system(store, tmp_path, YML, decompress_kernel=True)
     assert store.read(made.kernel.binary.blob.digest, 1 << 20) == b"VMLINUX" * 1000
+
+
+def test_a_replaced_file_keeps_its_other_names_as_they_are(store, tmp_path):
+    one = Entry("a", Kind.FILE, 0o644, content=Bytes(b"old"))
+    two = Entry("b", Kind.HARDLINK, link="a")
+    image(store, "docker.io/lk/init:1", {"init": "#!", "a": one, "b": two})
+    made = system(store, tmp_path, YML + "  - {path: a, contents: new}\n")
+    names = [segment.name for segment in made.segments]
+    assert names.index("replaced links") == names.index("files") - 1
+    # What the kernel does: a name whose kind changes is removed, else the file is written into.
+    files: dict[str, tuple[str, list[bytes]]] = {}
+    for segment in made.segments:
+        with store.open(segment.tar.digest) as source:
+            for e in tar.read(source.fileno()):
+                if e.kind is Kind.HARDLINK:
+                    files[e.path] = files[e.link]
+                elif e.path in files and files[e.path][0] == e.kind:
+                    files[e.path][1][:] = e.content.chunks()
+                else:
+                    files[e.path] = (e.kind, list(e.content.chunks()))
+    assert files["a"][1] == [b"new"]
+    assert files["b"][1] == [b"old"]

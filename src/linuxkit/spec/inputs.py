@@ -26,6 +26,10 @@ class Input(NamedTuple):
     @property
     def name(self) -> str:
         """What messages call it."""
+        if self.is_url:
+            from linuxkit.net import url
+
+            return url.shown(self.address)
         return "standard input" if self.address == STDIN else self.address
 
     @property
@@ -63,7 +67,7 @@ class Input(NamedTuple):
         if not self.is_url:
             return yaml.decode_text(_read_file(Path(self.address)), self.name)
         if offline:
-            raise Error("LK0402", f"{printable(self.address)} cannot be read without the network")
+            raise Error("LK0402", f"{self.name} cannot be read without the network")
         from linuxkit.net import http
 
         data = http.Transport().read(self.address, limit=_LIMIT)

@@ -137,6 +137,15 @@ def test_urls(write, server):
         load.load([f"{server}/a/top.yml"], offline=True)
 
 
+def test_a_password_in_a_url_is_not_shown():
+    given = Input("https://me:secret@host/a.yml")
+    assert given.name == "https://***@host/a.yml"
+    assert given.beside("b.yml").address == "https://me:secret@host/b.yml"
+    with pytest.raises(Error) as caught:
+        given.read(stdin=None, offline=True)
+    assert str(caught.value) == f"{given.name} cannot be read without the network [LK0402]"
+
+
 def test_a_url_does_not_reach_into_the_machine():
     outer = Input("http://host/a/b.yml")
     assert outer.beside("/c.yml").address == "http://host/c.yml"

@@ -31,6 +31,7 @@ VERBS = {
     "schema": "print the JSON Schema of a YAML file",
     "new": "print a commented YAML file to start from",
     "pkg": "stock packages: list, lock, build",
+    "cache": "images in the store: list, pull, import, export, forget",
     "formats": "list the output formats",
     "completion": "print the completion script of a shell",
     "version": "print the version",

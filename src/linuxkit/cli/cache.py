@@ -1,0 +1,172 @@
+"""The store on the command line: what is in it, and how images get in and out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import linuxkit
+from linuxkit.base import files, platform
+from linuxkit.base.errors import Error
+from linuxkit.oci import ref
+from linuxkit.oci.model import Platform
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from linuxkit.cli.arguments import Parser
+    from linuxkit.oci.model import Descriptor
+    from linuxkit.oci.store import Store
+
+_FORMATS = ("oci", "docker", "filesystem")
+
+
+def configure(parser: Parser) -> None:
+    """Add the commands and their flags."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    text = "list the images in the store"
+    commands.add_parser("ls", help=text, description=text)
+    text = "forget images; blobs that others may share stay"
+    rm = commands.add_parser("rm", help=text, description=text)
+    rm.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
+    text = "fetch images from their registries; a name without tag means latest"
+    pull = commands.add_parser("pull", help=text, description=text)
+    pull.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
+    pull.add_argument(
+        "--arch", metavar="ARCH", action="append", default=[],
+        help="fetch what ARCH needs; may be repeated (default: this machine's)",
+    )  # fmt: skip
+    text = "bring in the images of an OCI layout (tar) or of docker save"
+    load = commands.add_parser("import", help=text, description=text)
+    load.add_argument("file", metavar="FILE", help="the archive; - is standard input")
+    load.add_argument("--name", metavar="NAME", default="", help="name for its only image")
+    text = "write an image to an archive"
+    save = commands.add_parser("export", help=text, description=text)
+    save.add_argument("name", metavar="NAME", help="name of an image")
+    save.add_argument(
+        "--format", metavar="FORMAT", choices=_FORMATS, default="oci",
+        help="oci (the usual one), docker (for docker load) or filesystem (the files, merged)",
+    )  # fmt: skip
+    save.add_argument(
+        "--platform", metavar="OS/ARCH", default="",
+        help="only for this platform (else: oci has all that are there, others this machine's)",
+    )  # fmt: skip
+    save.add_argument("--outfile", metavar="FILE", required=True, help="- is standard output")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Do the command; the exit status."""
+    store = linuxkit.open_store(args.cache or None)
+    if args.command == "ls":
+        _ls(store, as_json=args.json)
+    elif args.command == "rm":
+        for name in args.name:
+            known = _known(store, name)
+            store.remove_name(known[0])
+    elif args.command == "pull":
+        _pull(store, args)
+    elif args.command == "import":
+        _import(store, args.file, args.name)
+    else:
+        _export(store, args)
+    return 0
+
+
+def _ls(store: Store, *, as_json: bool) -> None:
+    found = sorted(store.names())
+    if as_json:
+        import json
+
+        rows = [{"name": name, "digest": each.digest, "size": each.size} for name, each in found]
+        print(json.dumps(rows, indent=1))
+        return
+    width = max((len(name) for name, _ in found), default=0)
+    for name, each in found:
+        print(f"{name:{width}}  {each.digest}")
+
+
+def _pull(store: Store, args: argparse.Namespace) -> None:
+    from linuxkit.sources.registry import Registries
+
+    registries = Registries(store, args.mirror, args.cert_file, fresh=True)
+    arches = [platform.arch(name).oci for name in args.arch] or [platform.host().oci]
+    for text in args.name:
+        asked = ref.parse(text)
+        if not asked.tag and not asked.digest:
+            asked = asked._replace(tag="latest")
+        for arch in arches:
+            found = registries.find(asked, Platform("linux", arch))
+            if found is None:
+                raise Error("LK0401", f"{asked} is a stock package, which lies in no registry")
+        print(asked)
+
+
+def _import(store: Store, file: str, name: str) -> None:
+    from linuxkit.oci import archive
+
+    try:
+        source: BinaryIO = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
+        with source:
+            found = archive.read(source, store, name)
+    except OSError as error:
+        raise files.os_error(error, "read", file) from error
+    for each in found:
+        print(each.name)
+
+
+def _export(store: Store, args: argparse.Namespace) -> None:
+    image = _known(store, args.name)
+    wanted = Platform("linux", platform.host().oci)
+    if args.platform:
+        os_, _, arch = args.platform.partition("/")
+        wanted = Platform(os_, *arch.partition("/")[::2])
+    if args.outfile == "-":
+        if sys.stdout.isatty():
+            raise Error("LK0114", "standard output is a terminal", hint="lead it into a file")
+        _write(store, image, wanted, args, sys.stdout.buffer)
+        return
+    with files.replacing(Path(args.outfile), sync=False) as out:
+        _write(store, image, wanted, args, out)
+
+
+def _write(
+    store: Store,
+    image: tuple[str, Descriptor],
+    wanted: Platform,
+    args: argparse.Namespace,
+    out: BinaryIO,
+) -> None:
+    from linuxkit.oci import archive
+
+    name, root = image
+    if args.format == "docker":
+        archive.write_saved(store, root, name, wanted, out)
+    elif args.format == "filesystem":
+        archive.write_tree(store, root, wanted, out)
+    else:
+        platforms = [wanted] if args.platform else _present(store, root)
+        archive.write_layout(store, root, name, platforms, out)
+
+
+def _present(store: Store, root: Descriptor) -> Sequence[Platform]:
+    """The platforms that the store has whole; all when it has none, so that the error says why."""
+    from linuxkit.oci import image
+
+    offered = image.offered(store, root)
+    return [each for each in offered if image.is_whole(store, root, each)] or offered
+
+
+def _known(store: Store, text: str) -> tuple[str, Descriptor]:
+    """The stored name that the user means, with ``latest`` if that is the one there."""
+    asked = ref.parse(text)
+    names = [str(asked)]
+    if not asked.tag and not asked.digest:
+        names.append(str(asked._replace(tag="latest")))
+    for name in names:
+        found = store.find(name)
+        if found is not None:
+            return name, found
+    raise Error("LK0401", f"the store has no {asked}", hint="linuxkit cache ls lists what it has")

@@ -1,0 +1,248 @@
+"""Images as archives: OCI layouts and what ``docker save`` writes, into the store and out of it.
+
+Reading tar archives is left to :mod:`linuxkit.tree.tar`; which blobs make up an image is
+:mod:`linuxkit.oci.image`'s knowledge.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from linuxkit.base import digest as digests
+from linuxkit.base.errors import Error, printable
+from linuxkit.oci import image, model, ref
+from linuxkit.oci.flatten import flatten
+from linuxkit.oci.model import Descriptor, Manifest
+from linuxkit.oci.names import REF_NAME
+from linuxkit.tree import compress, tar
+from linuxkit.tree.entry import Bytes, Entry, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from linuxkit.base.digest import Digest
+    from linuxkit.oci.model import Platform
+    from linuxkit.oci.store import Store
+    from linuxkit.tree.compress import Source
+    from linuxkit.tree.content import Sink
+
+_CONTAINERD_NAME = "io.containerd.image.name"  # what the Go tool and containerd look for
+_BLOBS = "blobs/sha256/"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_COUNT_LIMIT = 1000  # images in one archive
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class Imported(NamedTuple):
+    """An image that an archive has brought."""
+
+    name: str
+    descriptor: Descriptor
+
+
+def read(source: Source, store: Store, name: str = "") -> tuple[Imported, ...]:
+    """Import the images of an OCI layout or of ``docker save``, compressed or not.
+
+    ``name`` is given to the archive's only image; without it they keep the names that stand there.
+    Raises LK0327 (not such an archive, or it has no usable name), LK0302, LK0303 (a blob is not in
+    it), LK0305 (a blob has another digest than its name), LK030x and LK06xx.
+    """
+    with store.temporary() as scratch:
+        compress.spool(source, scratch)
+        scratch.flush()
+        files = {e.path: e for e in tar.read(scratch.fileno()) if e.kind is Kind.FILE}
+        for path, entry in files.items():
+            if path.startswith(_BLOBS):
+                _store_blob(store, digests.parse("sha256:" + path.removeprefix(_BLOBS)), entry)
+        if "index.json" in files:
+            found = list(_layout_images(files))
+        elif "manifest.json" in files:
+            found = list(_saved_images(files, store))
+        else:
+            raise _not_an_archive("it has neither an index.json nor a manifest.json")
+    named = _named(found, name)
+    for each in named:
+        _require_whole(store, each.descriptor)
+    for each in named:
+        store.set_name(*each)
+    return named
+
+
+def _store_blob(store: Store, digest: Digest, entry: Entry) -> None:
+    if not store.has(digest, entry.content.size):
+        with store.writer(digest, entry.content.size) as out:
+            for chunk in entry.content.chunks():
+                out.write(chunk)
+
+
+def _layout_images(files: Mapping[str, Entry]) -> Iterator[Imported]:
+    """What index.json lists (image-spec, image-layout.md), with "" for what has no full name."""
+    doc = _document(files, "index.json")
+    if not isinstance(doc, dict) or not isinstance(doc.get("manifests"), list):
+        raise _not_an_archive("its index.json is no index")
+    for n, value in enumerate(doc["manifests"][:_COUNT_LIMIT]):
+        found = model.decode_descriptor(value, f"index.json: manifests[{n}]")
+        notes = dict(found.annotations)
+        text = notes.get(_CONTAINERD_NAME) or notes.get(REF_NAME, "")
+        # Many tools write only a tag there, which says too little.
+        full = "/" in text or ":" in text
+        yield Imported(text if full else "", found._replace(annotations=()))
+
+
+def _saved_images(files: Mapping[str, Entry], store: Store) -> Iterator[Imported]:
+    """What manifest.json lists, as ``docker save`` has written it before its version 25."""
+    doc = _document(files, "manifest.json")
+    if not isinstance(doc, list):
+        raise _not_an_archive("its manifest.json is no list")
+    for value in doc[:_COUNT_LIMIT]:
+        item: dict[str, Any] = value if isinstance(value, dict) else {}
+        config, layers, tags = (item.get(key) for key in ("Config", "Layers", "RepoTags"))
+        if not isinstance(config, str) or not isinstance(layers, list):
+            raise _not_an_archive("its manifest.json lists something else than images")
+        data = b"".join(_file(files, config, model.CONFIG_LIMIT).content.chunks())
+        manifest = Manifest(
+            Descriptor(model.OCI_CONFIG, store.put(data), len(data)),
+            tuple(_saved_layer(_file(files, layer), store) for layer in layers),
+        )
+        parsed = model.decode_config(data, manifest.config)
+        data = model.encode_manifest(manifest)
+        found = Descriptor(
+            model.OCI_MANIFEST, store.put(data), len(data), platform=parsed.platform
+        )
+        for tag in tags if isinstance(tags, list) and tags else [""]:
+            yield Imported(str(tag), found)
+
+
+def _saved_layer(entry: Entry, store: Store) -> Descriptor:
+    kind = ""
+    with store.writer() as out:
+        for n, chunk in enumerate(entry.content.chunks()):
+            if n == 0:
+                kind = "+gzip" if chunk.startswith(_GZIP) else ""
+                kind = "+zstd" if chunk.startswith(_ZSTD) else kind
+            out.write(chunk)
+    return Descriptor(model.OCI_LAYER + kind, out.digest, out.size)
+
+
+def _document(files: Mapping[str, Entry], name: str) -> object:
+    data = b"".join(_file(files, name, model.MANIFEST_LIMIT).content.chunks())
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise _not_an_archive(f"its {name} is not JSON") from None
+
+
+def _file(files: Mapping[str, Entry], name: object, limit: int = model.BLOB_LIMIT) -> Entry:
+    found = files.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise _not_an_archive(f"it has no {printable(str(name))}")
+    if found.content.size > limit:
+        raise Error("LK0308", f"{printable(found.path)} has more than {limit} bytes")
+    return found
+
+
+def _named(found: Sequence[Imported], name: str) -> tuple[Imported, ...]:
+    if not found:
+        raise _not_an_archive("it lists no image")
+    if name:
+        if len({each.descriptor.digest for each in found}) > 1:
+            raise Error("LK0327", f"the archive has {len(found)} images, but one name was given")
+        return (found[0]._replace(name=str(ref.parse(name))),)
+    if not all(each.name for each in found):
+        raise Error(
+            "LK0327",
+            "the archive does not tell the full name of its image",
+            hint="give it one: linuxkit cache import --name NAME FILE",
+        )
+    return tuple(each._replace(name=str(ref.parse(each.name))) for each in found)
+
+
+def _require_whole(store: Store, root: Descriptor) -> None:
+    """At least one platform must be there whole; an index may list more."""
+    offered = image.offered(store, root)
+    if not any(image.is_whole(store, root, platform) for platform in offered):
+        raise Error(
+            "LK0303", f"the archive does not have all parts of {root.digest}", hint="export it anew"
+        )
+
+
+# Writing
+
+
+def write_layout(
+    store: Store, root: Descriptor, name: str, platforms: Sequence[Platform], out: Sink
+) -> None:
+    """Write an OCI layout with what ``platforms`` need of the image; equal for equal images.
+
+    Raises LK0303, LK0306 and as :func:`linuxkit.oci.image.closure`.
+    """
+    blobs = sorted(image.closure(store, root, platforms), key=lambda blob: blob.digest)
+    names = ((REF_NAME, name), (_CONTAINERD_NAME, name))
+    index = model.encode_index(model.Index((root._replace(annotations=names),)))
+    tar.write(
+        [
+            _small("oci-layout", _LAYOUT),
+            _small("index.json", index),
+            *(_entry(_BLOBS + digests.hex_of(blob.digest), store, blob) for blob in blobs),
+        ],
+        out,
+    )
+
+
+def write_saved(
+    store: Store, root: Descriptor, name: str, platform: Platform, out: Sink
+) -> None:
+    """Write what ``docker load`` takes: one platform's image.  Raises as image.open_image."""
+    found = image.open_image(store, root, platform)
+    layers = {digests.hex_of(layer.digest) + ".tar": layer for layer in found.manifest.layers}
+    config = digests.hex_of(found.manifest.config.digest) + ".json"
+    order = [digests.hex_of(layer.digest) + ".tar" for layer in found.manifest.layers]
+    tags = [name] if "@" not in name else []
+    listed = digests.canonical_json([{"Config": config, "RepoTags": tags, "Layers": order}])
+    tar.write(
+        [
+            _small("manifest.json", listed),
+            _entry(config, store, found.manifest.config),
+            *(_entry(path, store, layer) for path, layer in layers.items()),
+        ],
+        out,
+    )
+
+
+def write_tree(store: Store, root: Descriptor, platform: Platform, out: Sink) -> None:
+    """Write the files of an image, its layers merged, as one tar archive."""
+    found = image.open_image(store, root, platform)
+    with flatten(store, found.manifest.layers, found.config.diff_ids) as tree:
+        tar.write(tree.entries(), out)
+
+
+def _small(path: str, data: bytes) -> Entry:
+    return Entry(path, Kind.FILE, content=Bytes(data))
+
+
+def _entry(path: str, store: Store, blob: Descriptor) -> Entry:
+    return Entry(path, Kind.FILE, content=_Stored(store, blob))
+
+
+class _Stored:
+    """The content of a blob, read when it is wanted."""
+
+    def __init__(self, store: Store, blob: Descriptor) -> None:
+        self._store = store
+        self._blob = blob
+        self.size = blob.size
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes.  Raises LK0303, LK0304."""
+        with self._store.open(self._blob.digest, self._blob.size) as file:
+            while data := file.read(1 << 20):
+                yield data
+
+
+def _not_an_archive(why: str) -> Error:
+    return Error(
+        "LK0327",
+        f"this is not an archive of images: {why}",
+        hint="it has to be an OCI layout in a tar, or what `docker save` writes",
+    )

@@ -140,8 +140,9 @@ _WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 @functools.cache
-def _readers(cls: type) -> dict[str, tuple[str, _Reader]]:
-    return {f.name: (f.attribute, reader(f.type, f.key)) for f in fields(cls).values()}
+def _reader_of(cls: type, name: str) -> _Reader:
+    field = fields(cls)[name]
+    return reader(field.type, field.key)
 
 
 def reader(kind: Any, key: Key) -> _Reader:  # noqa: ANN401 - an annotation can be anything
@@ -180,16 +181,15 @@ class _Decoder:
         if not isinstance(node, Mapping):
             return self.wrong_type(node, "a map of keys", path)
         before = len(self.errors)
-        known = _readers(cls)
+        known = fields(cls)
         values: dict[str, object] = {}
         for name, (key, value) in node.items.items():
             found = known.get(name)
             if found is None:
                 self.unknown(key, known, path)
                 continue
-            attribute, read = found
-            values[attribute] = read(self, value, (*path, name))
-        for field in fields(cls).values():
+            values[found.attribute] = _reader_of(cls, name)(self, value, (*path, name))
+        for field in known.values():
             if field.required and field.attribute not in values:
                 doc = field.key.doc
                 hint = f"{field.name}: {doc[0].lower()}{doc[1:].rstrip('.')}"

@@ -72,9 +72,25 @@ class _Terminated(BaseException):
 
 def entry() -> NoReturn:
     """The console script."""
+    _open_standard_files()
     # What a command makes lives to its end; looking for cycles in it is a tenth of a warm build.
     gc.set_threshold(100_000)
     sys.exit(main(sys.argv[1:]))
+
+
+def _open_standard_files() -> None:
+    """Standard files that the caller closed lead nowhere.
+
+    Otherwise the next file that this process or a child of it opens would be one of them: QEMU
+    would take its source of random bytes for a person who types at the console.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def main(words: Sequence[str]) -> int:

@@ -160,6 +160,30 @@ def test_a_closed_pipe_is_no_drama():
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_files_lead_nowhere(tmp_path, closed):
+    """A program that it starts finds all three, none of them a file of ours."""
+    qemu, seen = tmp_path / "qemu", tmp_path / "seen"
+    qemu.write_text(f'#!/bin/sh\nfor n in 0 1 2; do all="$all $(readlink /proc/$$/fd/$n)"; done; echo "$all" > {seen}\n')
+    qemu.chmod(0o755)
+    (tmp_path / "m-kernel").write_bytes(b"kernel")
+    (tmp_path / "m-initrd.img").write_bytes(b"initrd")
+    (tmp_path / "m-cmdline").write_text("console=ttyS0")
+    words = ["run", "--qemu", str(qemu), "--accel", "tcg", str(tmp_path / "m")]
+    shell = ["/bin/bash", "-c", f'exec "$@" {closed}', "-", *START]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([*shell, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, check=False)
+    assert "Traceback" not in done.stderr
+    files = seen.read_text().split()
+    assert len(files) == 3
+    assert [f.split(":")[0] for f in files] == [
+        "/dev/null",
+        "/dev/null" if ">&-" in closed.split() else "pipe",
+        "pipe",  # errors of QEMU are read, not shown
+    ]
+    assert subprocess.run([*shell, "version"], capture_output=True, env=env, check=False).returncode == 0
+
+
 def test_json_errors():
     done = linuxkit("--json", "run", "/nonexistent/x")
     assert done.returncode == 2

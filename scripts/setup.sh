@@ -26,15 +26,15 @@ install_missing() {
 
 # make_venv EXTRA: a virtual environment in .venv with this checkout installed into it.
 make_venv() {
-  local extra=$1
-  if ! python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-  then
+  local extra=$1 python=python3
+  if ! python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     install_missing python3 python3-venv
+    python=/usr/bin/python3  # whatever comes before it in PATH
   fi
   local stamp=".venv/.linuxkit-$extra"
   if ! [ "$stamp" -nt pyproject.toml ]; then
     echo "making the virtual environment .venv" >&2
-    [ -x .venv/bin/python ] || python3 -m venv .venv
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check "hatchling>=1.27" editables \
       ziglang==0.17.1
     .venv/bin/python -m pip install -q --disable-pip-version-check \

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
 import sysconfig
 import zipfile
@@ -16,39 +15,13 @@ from pathlib import Path
 import pytest
 
 from linuxkit.base.resources import guest
+from support.checkout import ROOT, call, clone, environment
 from support.machines import cache_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parent.parent
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
 OFFLINE = ["--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir"]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """That of a person who has no checkout."""
-    hidden = ("PYTHON", "LINUXKIT_", "PIP_", "VIRTUAL_ENV")
-    return {k: v for k, v in os.environ.items() if not k.startswith(hidden)} | more
-
-
-def call(*words: str | Path, **options) -> str:
-    done = subprocess.run(
-        [str(word) for word in words], check=False, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, **{"env": environment(), **options},
-    )  # fmt: skip
-    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def clone(folder: Path) -> Path:
-    """What a fresh clone has of today's files: those that git knows."""
-    listed = call("git", "-C", ROOT, "ls-files", "-z").split("\0")
-    for name in filter(None, listed):
-        source = ROOT / name
-        if source.is_file():  # not one that was removed just now
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, folder / name)
-    return folder
 
 
 def build_wheel(checkout: Path, out: Path, **more: str) -> Path:

@@ -15,9 +15,10 @@ from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.cli.main import main
 from linuxkit.net.http import Settings
-from linuxkit.oci import pull, ref, registry
+from linuxkit.oci import pull, push, ref, registry
 from linuxkit.oci.image import open_image, write_index
 from linuxkit.oci.model import Descriptor, Platform
+from linuxkit.oci.registry import Place
 from linuxkit.oci.store import Store
 from linuxkit.sources.registry import Registries
 from linuxkit.sources.store import Stored
@@ -221,6 +222,49 @@ def test_several_pull_the_same_at_once_and_progress_adds_up(origin, tmp_path):
     assert totals == sum(e.done for e in seen if isinstance(e, events.Advanced))
     assert totals > 300_000
     assert not list((tmp_path / "shared/linuxkit/tmp").iterdir())
+
+
+def test_what_we_push_skopeo_copies(origin, tmp_path, monkeypatch):
+    with running(tmp_path / "registry", tls=True, login=True) as site:
+        docker_config(tmp_path / "docker", site.host)
+        target, seen = ref.parse(f"{site.host}/team/web:1"), []
+        there, web, one = client(certs=(site.cert,)), the(origin, "web"), the(origin, "one")
+        with events.reporting(seen.append):
+            assert push.push(there, web, target, origin)
+        (begun,) = [e for e in seen if isinstance(e, events.Started)]
+        assert begun.total == sum(e.done for e in seen if isinstance(e, events.Advanced)) > 600_000
+        assert not push.push(there, web, target, origin)
+        with pytest.raises(Error) as error:
+            push.push(there, one, target, origin)
+        assert error.value.code == "LK0328"
+        copy = tmp_path / "copy"
+        words = ["copy", "-q", "--all", "--preserve-digests", "--src-cert-dir", str(tmp_path / "registry" / "ca"), "--src-creds"]
+        subprocess.run(
+            [need("skopeo"), *words, f"anna:{SECRET}", f"docker://{target}", f"oci:{copy}:x"], check=True
+        )
+        assert the(Store(copy), "x").digest == web.digest
+        assert push.push(there, one, target, origin, override=True)
+        assert there.manifest(Place(site.host, "team/web"), "1")[1].digest == one.digest
+        docker_config(tmp_path / "docker", site.host, "wrong")
+        with pytest.raises(Error) as error:
+            push.push(client(certs=(site.cert,)), web, target, origin)
+        assert error.value.code == "LK0321"
+
+
+def test_only_whole_images_are_pushed(origin, tmp_path, monkeypatch, capsys):
+    with running(tmp_path / "registry") as site:
+        monkeypatch.setenv("LINUXKIT_CACHE", str(tmp_path / "origin"))
+        origin.set_name("docker.io/team/web:1", the(origin, "web"))
+        lost = layers(origin, the(origin, "web"), ARM)[1].digest
+        data = origin.path(lost).read_bytes()
+        origin.path(lost).unlink()
+        words = ["cache", "push", "team/web:1", "--remote-name", f"{site.host}/w:1"]
+        assert main(words) == 1
+        assert "LK0303" in capsys.readouterr().err
+        origin.put(data)
+        assert main(words) == 0
+        assert main([*words, "--mirror", "http://127.0.0.1:1"]) == 0
+        assert "(was there)" in capsys.readouterr().out
 
 
 def build(tmp_path: Path, site: Running | None, *flags: str) -> int:

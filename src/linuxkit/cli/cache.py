@@ -39,6 +39,15 @@ def configure(parser: Parser) -> None:
         "--arch", metavar="ARCH", action="append", default=[],
         help="fetch what ARCH needs; may be repeated (default: this machine's)",
     )  # fmt: skip
+    text = "send an image to its registry, with all platforms that it has"
+    push = commands.add_parser("push", help=text, description=text)
+    push.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
+    push.add_argument(
+        "--remote-name", metavar="NAME", default="", help="send it under this name instead"
+    )
+    push.add_argument(
+        "--override", action="store_true", help="replace another image that has the tag"
+    )
     text = "bring in the images of an OCI layout (tar) or of docker save"
     load = commands.add_parser("import", help=text, description=text)
     load.add_argument("file", metavar="FILE", help="the archive; - is standard input")
@@ -68,6 +77,8 @@ def main(args: argparse.Namespace) -> int:
             store.remove_name(known[0])
     elif args.command == "pull":
         _pull(store, args)
+    elif args.command == "push":
+        _push(store, args)
     elif args.command == "import":
         _import(store, args.file, args.name)
     else:
@@ -102,6 +113,21 @@ def _pull(store: Store, args: argparse.Namespace) -> None:
             if found is None:
                 raise Error("LK0401", f"{asked} is a stock package, which lies in no registry")
         print(asked)
+
+
+def _push(store: Store, args: argparse.Namespace) -> None:
+    from linuxkit.oci import push, registry
+
+    if args.remote_name and len(args.name) > 1:
+        raise Error("LK0114", f"--remote-name is for one image, not for {len(args.name)}")
+    # A mirror is for reading: what is sent goes to the registry itself.
+    options = registry.options((), args.cert_file)._replace(mirrors={})
+    client = registry.Client(options)
+    for text in args.name:
+        name, root = _known(store, text)
+        target = ref.parse(args.remote_name or name)
+        sent = push.push(client, root, target, store, override=args.override)
+        print(f"{target}  {root.digest}" + ("" if sent else "  (was there)"))
 
 
 def _import(store: Store, file: str, name: str) -> None:

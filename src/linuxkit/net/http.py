@@ -20,11 +20,15 @@ from linuxkit.version import __version__
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import BinaryIO
 
     import urllib3
     from urllib3.response import BaseHTTPResponse
 
 CHUNK = 1 << 18
+_READING = ("GET", "HEAD")
+_READ = frozenset({200, 206})
+_DONE = frozenset({200, 201, 202, 204})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -68,7 +72,9 @@ class Asking(NamedTuple):
     """What is sent along with the URL."""
 
     headers: Mapping[str, str] = MappingProxyType({})  # Authorization stays with the URL's origin
-    form: bytes = b""  # the body of a POST; the request is a GET without
+    method: str = "GET"
+    body: Callable[[], BinaryIO] | None = None  # opened anew for each try
+    size: int = 0  # of the body, in bytes
 
 
 class _Broken(Exception):  # noqa: N818 - never leaves this module
@@ -199,11 +205,11 @@ class Transport:
             response = self._request(url, transfer)
             try:
                 if response.status not in _REDIRECTS:
-                    _check_status(response, url, self._hint)
+                    _check_status(response, url, transfer.asking.method, self._hint)
                     _receive(response, transfer)
                     return
-                if transfer.asking.form:
-                    raise Error("LK0415", f"{urls.shown(url)} redirects what was posted to it")
+                if transfer.asking.method not in _READING:
+                    raise Error("LK0415", f"{urls.shown(url)} redirects what is sent to it")
                 url = urls.redirected(url, response.headers.get("Location", ""))
             finally:
                 # A connection with an unread rest must not serve another request; a response that
@@ -222,8 +228,8 @@ class Transport:
         headers.update(asking.headers)
         if urls.origin(split) != urls.origin(urlsplit(transfer.url)):
             headers.pop("Authorization", None)
-        if asking.form:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if asking.method not in _READING:
+            headers["Content-Length"] = str(asking.size)
         if split.username is not None:
             plain = f"{unquote(split.username)}:{unquote(split.password or '')}"
             headers.update(urllib3.make_headers(basic_auth=plain))
@@ -232,11 +238,11 @@ class Transport:
             if transfer.etag:
                 headers["If-Range"] = transfer.etag
         try:
-            return self._pool(split).request(
-                "POST" if asking.form else "GET", urls.without_user(split), headers=headers,
-                body=asking.form or None, preload_content=False, redirect=False, retries=False,
-                decode_content=False,
-            )  # fmt: skip
+            with asking.body() if asking.body else contextlib.nullcontext() as body:
+                return self._pool(split).request(
+                    asking.method, urls.without_user(split), headers=headers, body=body,
+                    preload_content=False, redirect=False, retries=False, decode_content=False,
+                )  # fmt: skip
         except urllib3.exceptions.SSLError as error:
             raise _tls(url, error) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -298,9 +304,9 @@ def _trust(certs: Sequence[str]) -> ssl.SSLContext:
     return context
 
 
-def _check_status(response: BaseHTTPResponse, url: str, hint: str) -> None:
+def _check_status(response: BaseHTTPResponse, url: str, method: str, hint: str) -> None:
     status = response.status
-    if status in (200, 206):
+    if status in (_READ if method in _READING else _DONE):
         return
     said = Reply(_said(response), _lower(response))
     if status in (404, 410):

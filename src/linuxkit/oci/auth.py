@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import json
 import os
 import re
@@ -144,7 +145,9 @@ def token(
     asking = http.Asking()
     if login and login.refresh:
         form = [("grant_type", "refresh_token"), ("client_id", "linuxkit"), *asked]
-        asking = http.Asking(form=urlencode([*form, ("refresh_token", login.secret)]).encode())
+        body = urlencode([*form, ("refresh_token", login.secret)]).encode()
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        asking = http.Asking(kind, "POST", lambda: io.BytesIO(body), len(body))
     else:
         url += ("&" if urlsplit(url).query else "?") + urlencode(asked) if asked else ""
         if login:

@@ -6,8 +6,10 @@ Where a registry's images really come from (mirrors, plain HTTP) is decided here
 
 from __future__ import annotations
 
+import contextlib
+import io
 import threading
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 from linuxkit.base import digest as digests
@@ -20,6 +22,7 @@ from linuxkit.oci.model import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from typing import BinaryIO
     from urllib.parse import SplitResult
 
     from linuxkit.oci.ref import Ref
@@ -165,6 +168,60 @@ class Client:
         except http.Refused as refused:
             raise self._no_image(place, blob.digest, refused) from refused
 
+    def send_blob(
+        self,
+        place: Place,
+        blob: Descriptor,
+        store: Store,
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> bool:
+        """Send a blob of the store, unless the registry has it; whether it was sent.
+
+        Raises LK0303, LK0304, LK0321 and other LK032x, LK041x.
+        """
+        base = f"/v2/{place.repository}/blobs/"
+
+        def is_there(url: str, head: Mapping[str, str]) -> None:
+            self._transport.ask(url, http.Asking(head, "HEAD"), limit=model.BLOB_LIMIT)
+
+        def upload(url: str, head: Mapping[str, str]) -> None:
+            reply = self._transport.ask(url, http.Asking(head, "POST"), limit=_PING_LIMIT)
+            target = urls.redirected(url, reply.headers.get("location", ""))
+            target += ("&" if "?" in target else "?") + f"digest={blob.digest}"
+            # Storage that lies elsewhere has its own ways to know who we are.
+            same = urls.origin(urlsplit(target)) == urls.origin(urlsplit(url))
+            kind = {"Content-Type": "application/octet-stream", **(head if same else {})}
+            asking = http.Asking(
+                kind, "PUT", lambda: _Told(store.open(blob.digest, blob.size), progress), blob.size
+            )
+            self._transport.ask(target, asking, limit=_PING_LIMIT)
+
+        try:
+            with contextlib.suppress(http.Refused):
+                self._authorized(place, base + blob.digest, is_there)
+                return False
+            self._authorized(place, base + "uploads/", upload)
+        except http.Refused as refused:
+            raise self._no_image(place, blob.digest, refused) from refused
+        return True
+
+    def send_manifest(self, place: Place, reference: str, data: bytes, media_type: str) -> None:
+        """Put a manifest or index under a tag or its digest; its parts have been sent before.
+
+        Raises LK0321 and other LK032x, LK0412 (the registry takes it not), LK041x.
+        """
+
+        def put(url: str, head: Mapping[str, str]) -> None:
+            asking = http.Asking(
+                {**head, "Content-Type": media_type}, "PUT", lambda: io.BytesIO(data), len(data)
+            )
+            self._transport.ask(url, asking, limit=_PING_LIMIT)
+
+        try:
+            self._authorized(place, f"/v2/{place.repository}/manifests/{reference}", put)
+        except http.Refused as refused:
+            raise self._no_image(place, reference, refused) from refused
+
     def host(self, place: Place) -> str:
         """The host (with its port) that is asked for the images of a registry."""
         mirrors = self._options.mirrors
@@ -296,6 +353,19 @@ class Client:
     def _shown(self, place: Place) -> str:
         host = self.host(place)
         return host if host == place.registry else f"{place.registry} ({host})"
+
+
+class _Told(io.BufferedReader):
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, file: BinaryIO, progress: Callable[[int], None]) -> None:
+        super().__init__(cast("io.BufferedReader", file).detach())
+        self._progress = progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._progress(len(data))
+        return data
 
 
 def _copy(error: Error) -> Error:

@@ -15,7 +15,7 @@ from linuxkit.base import digest as digests
 from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.net.http import Settings
-from linuxkit.oci import model, pull, ref, registry
+from linuxkit.oci import model, pull, push, ref, registry
 from linuxkit.oci.image import open_image
 from linuxkit.oci.model import Platform
 from linuxkit.oci.ref import Ref
@@ -56,6 +56,8 @@ class Fake:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.do_GET()
+
+            do_HEAD, do_PUT = do_GET, do_POST  # noqa: N815
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -277,6 +279,43 @@ def test_a_login_does_not_follow_a_redirect(fake, other, store, tmp_path):
     assert len(other.seen) == len(plain)
     assert other.logins() == []
     assert all("cookie" not in sent for _, sent in other.seen)
+
+
+def test_a_login_does_not_follow_an_upload(fake, other, store, tmp_path):
+    """The registry says where a blob is to be sent; what it says is not to be trusted."""
+    docker_config(tmp_path / "docker", fake.host)
+    origin = Store(tmp_path / "content")
+
+    def guarded(handler: Handler) -> None:
+        if "Authorization" not in handler.headers:
+            send(handler, 401, WWW_Authenticate='Basic realm="x"')
+        elif handler.command == "POST":
+            send(handler, 202, Location=f"http://{other.host}/put?here=1")
+        else:
+            send(handler, 404)
+
+    fake.odd.update({"blobs": guarded, "uploads": guarded, "manifests": guarded})
+    fake.odd["/v2/app/blobs/uploads/"] = guarded
+    other.odd["/put"] = lambda handler: send(handler, 201)
+    client = registry.Client(registry.options()._replace(settings=QUICK))
+    with pytest.raises(Error) as error:  # after the blobs, the manifest is refused
+        push.push(client, origin.find("app"), ref.parse(f"{fake.host}/app:1"), origin)
+    assert error.value.code == "LK0320"
+    sent = [path for path in other.paths() if path.startswith("/put?here=1&digest=sha256:")]
+    assert len(sent) == len(fake.blobs)
+    assert len(fake.logins()) > 1
+    assert other.logins() == []
+
+
+@pytest.mark.parametrize("location", ["", "file:///x", "http://registry.invalid/x", "http://[x"])
+def test_uploads_to_nowhere(fake, store, tmp_path, location):
+    origin = Store(tmp_path / "content")
+    fake.odd["/v2/app/blobs/uploads/"] = lambda handler: send(handler, 202, Location=location)
+    fake.odd["blobs"] = fake.odd["manifests"] = lambda handler: send(handler, 404)
+    client = registry.Client(registry.options()._replace(settings=QUICK))
+    with pytest.raises(Error) as error:
+        push.push(client, origin.find("app"), ref.parse(f"{fake.host}/app:1"), origin)
+    assert error.value.code in {"LK0415", "LK0323"}
 
 
 @pytest.mark.parametrize(

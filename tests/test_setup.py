@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import sysconfig
 
 import pytest
 
-from support.checkout import clone, environment
+from support.checkout import clone, environment, need_modules
 
 pytestmark = pytest.mark.slow
 
@@ -31,8 +30,7 @@ def bash(folder, script: str, path: str = "", **more: str) -> subprocess.Complet
 @pytest.fixture
 def checkout(tmp_path, need):
     need("git", "bash")
-    if not (importlib.util.find_spec("editables") and importlib.util.find_spec("hatchling")):
-        pytest.skip("not installed: hatchling, editables")
+    need_modules("editables", "hatchling", "ziglang")
     return clone(tmp_path / "checkout")
 
 

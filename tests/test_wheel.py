@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import stat
 import sys
 import sysconfig
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from linuxkit.base.resources import guest
-from support.checkout import ROOT, call, clone, environment
+from support.checkout import ROOT, call, clone, environment, need_modules
 from support.machines import cache_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -32,17 +31,8 @@ def build_wheel(checkout: Path, out: Path, **more: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tools():
-    """What building a wheel takes, which the tests' environment has."""
-    for module in ("hatchling", "ziglang", "pip"):
-        if not any((Path(entry) / module).is_dir() for entry in sys.path):
-            pytest.skip(f"not installed: {module}")
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("no git checkout")
-
-
-@pytest.fixture(scope="module")
-def wheel(tools, tmp_path_factory):
+def wheel(tmp_path_factory):
+    need_modules("hatchling", "pip", "ziglang")
     folder = tmp_path_factory.mktemp("wheel")
     return build_wheel(clone(folder / "checkout"), folder / "out")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,3 +37,11 @@ def clone(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, folder / name)
     return folder
+
+
+def need_modules(*names: str) -> None:
+    """As the fixture ``need`` for programs: where CI=true, one that is missing is a failure."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end(f"not installed: {', '.join(missing)}")

@@ -98,13 +98,15 @@ class _Packages:
         self._arch = arch
 
     def reference(self, text: str, *, base: Path, where: Where) -> str:
-        if (base / text / "build.yml").is_file():
-            raise Error(
-                "LK0404",
-                f'"{text}" is a package folder, which cannot be built from a YAML yet',
-                where=where,
-                hint='only stock packages can be named so far: "@pkg:NAME"',
-            )
+        folder = base / text
+        if (folder / "build.yml").is_file():
+            from linuxkit.recipes import gittag
+
+            try:
+                return gittag.reference(folder)
+            except Error as error:
+                error.where = error.where or where
+                raise
         return self._shelf.reference(text, self._arch, where)
 
 

@@ -1,0 +1,108 @@
+"""Tags of package folders, against what git itself says."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+
+import pytest
+
+import linuxkit
+from linuxkit.base.errors import Error
+from linuxkit.recipes.gittag import reference
+
+
+def git(folder, *words: str) -> str:
+    argv = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *words]
+    return subprocess.run(argv, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    top = tmp_path / "repo"
+    package = top / "pkg" / "web"
+    package.mkdir(parents=True)
+    (package / "build.yml").write_text("image: web\n")
+    (package / "Dockerfile").write_text("FROM scratch\n")
+    (top / "shared").mkdir()
+    (top / "shared" / "x").write_text("x")
+    (top / ".gitignore").write_text("*.tmp\n")
+    git(top, "init", "-q")
+    git(top, "add", ".")
+    git(top, "commit", "-qm", "first")
+    return top
+
+
+def tree(top, path: str) -> str:
+    return git(top, "rev-parse", f"HEAD:{path}")
+
+
+def test_clean(repository):
+    assert reference(repository / "pkg/web") == f"linuxkit/web:{tree(repository, 'pkg/web')}"
+
+
+def test_another_folder_changes_nothing(repository):
+    before = reference(repository / "pkg/web")
+    (repository / "shared" / "x").write_text("changed")
+    git(repository, "commit", "-qam", "second")
+    assert reference(repository / "pkg/web") == before
+
+
+@pytest.mark.parametrize("how", ["tracked", "untracked"])
+def test_dirty(repository, how):
+    package = repository / "pkg/web"
+    if how == "tracked":
+        (package / "Dockerfile").write_text("FROM other\n")
+        contents = b"FROM other\nimage: web\n"
+    else:
+        (package / "new").write_text("n")
+        contents = b"FROM scratch\nimage: web\nn"
+    (package / "ignored.tmp").write_text("nobody cares")
+    digits = hashlib.sha256(contents).hexdigest()[:7]
+    clean = tree(repository, "pkg/web")
+    assert reference(package) == f"linuxkit/web:{clean}-dirty-{digits}"
+
+
+def test_ignored_files_are_not_dirt(repository):
+    (repository / "pkg/web/ignored.tmp").write_text("nobody cares")
+    assert "dirty" not in reference(repository / "pkg/web")
+
+
+def test_extra_sources(repository):
+    package = repository / "pkg/web"
+    text = "image: web\norg: me\nextra-sources: ['../../shared:shared']\n"
+    (package / "build.yml").write_text(text)
+    git(repository, "commit", "-qam", "second")
+    both = tree(repository, "pkg/web") + tree(repository, "shared")
+    assert reference(package) == f"me/web:{hashlib.sha1(both.encode()).hexdigest()}"  # noqa: S324
+
+
+def test_the_top_of_a_repository(repository):
+    (repository / "build.yml").write_text("image: all\ntag: 'v1-{{.Hash}}'\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "second")
+    assert reference(repository) == f"linuxkit/all:v1-{git(repository, 'rev-parse', 'HEAD^{tree}')}"
+
+
+def test_outside_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    (tmp_path / "build.yml").write_text("image: alone\n")
+    assert reference(tmp_path) == "linuxkit/alone:latest"
+
+
+def test_not_committed_yet(repository):
+    package = repository / "pkg" / "new"
+    package.mkdir()
+    (package / "build.yml").write_text("image: new\n")
+    with pytest.raises(Error) as error:
+        reference(package)
+    assert error.value.code == "LK0548"
+
+
+def test_a_yaml_names_a_folder_beside_it(repository):
+    yml = repository / "pkg" / "in.yml"
+    yml.write_text('init: ["@pkg:./web", "@pkg:../pkg/web"]\n')
+    spec = linuxkit.load([yml], arch="amd64")
+    wanted = f"docker.io/linuxkit/web:{tree(repository, 'pkg/web')}"
+    assert [str(ref) for ref in spec.init] == [wanted, wanted]

@@ -99,9 +99,10 @@ def _read(path: Path, store: Store, *, optional: bool) -> bytes | Blob | None:
             return None
         found = files.os_error(error, "read", path)
         raise Error("LK0220", found.message, hint=found.hint or "mend `source`") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise Error("LK0220", f"cannot read {path}: it is not a regular file")
     with open(handle, "rb") as source:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Error("LK0220", f"cannot read {path}: it is not a regular file")
         data = source.read(_INLINE + 1)
         return data if len(data) <= _INLINE else _stored(source, store)
 

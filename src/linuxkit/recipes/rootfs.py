@@ -143,6 +143,8 @@ def own_bytes(file: OwnFile, folder: Path, arch: str) -> tuple[bytes, int]:
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise Error("LK0536", f'"{printable(file.source)}" lies outside of {folder}')
+        if not path.is_file():  # a FIFO would be waited for
+            raise Error("LK0536", f'"{printable(file.source)}" is not a file in {folder}')
         with path.open("rb") as source:
             data = source.read(_MAX_SOURCE + 1)
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
@@ -23,7 +24,7 @@ from linuxkit.oci.store import Store
 from linuxkit.sources.registry import Registries
 from linuxkit.sources.store import Stored
 from support.images import archive, image
-from support.registry import SECRET, docker_config, need, running
+from support.registry import SECRET, TokenServer, docker_config, need, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,6 +250,24 @@ def test_what_we_push_skopeo_copies(origin, tmp_path, monkeypatch):
         with pytest.raises(Error) as error:
             push.push(client(certs=(site.cert,)), web, target, origin)
         assert error.value.code == "LK0321"
+
+
+def test_tokens(origin, tmp_path):
+    with (
+        contextlib.closing(TokenServer(tmp_path / "tokens")) as seller,
+        running(tmp_path / "registry", tokens=seller) as site,
+    ):
+        target, store = ref.parse(f"{site.host}/team/web:1"), Store(tmp_path / "store")
+        with pytest.raises(Error) as error:
+            pull.pull(client(), target, AMD, store)
+        assert error.value.code == "LK0321"
+        docker_config(tmp_path / "docker", site.host)
+        assert push.push(client(), the(origin, "web"), target, origin)
+        assert any("pull%2Cpush" in path or "push%2Cpull" in path for path in seller.asked)
+        seller.asked.clear()
+        pulled = pull.pull(client(), target, AMD, store)
+        assert pulled.digest == the(origin, "web").digest
+        assert len(seller.asked) == 1
 
 
 def test_only_whole_images_are_pushed(origin, tmp_path, monkeypatch, capsys):

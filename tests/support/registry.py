@@ -11,9 +11,12 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -58,8 +61,68 @@ class Running(NamedTuple):
         assert done.returncode == 0, done.stderr
 
 
+class TokenServer:
+    """Sells what the registry takes: tokens signed for the scopes asked for, to USER alone."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        authority(folder, rsa=True)
+        self.bundle = folder / "ca" / "ca.crt"
+        self._key = (folder / "ca.key").read_bytes()
+        self.asked: list[str] = []
+        server = self
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked.append(self.path)
+                good = base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
+                fits = self.headers.get("Authorization") == f"Basic {good}"
+                self.send_response(200 if fits else 401)
+                self.end_headers()
+                self.wfile.write(server.token(self.path) if fits else b"{}")
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}/token"
+
+    def token(self, path: str) -> bytes:
+        """A JSON Web Token (RFC 7519) with the access that the query asks for."""
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import padding
+
+        query = parse_qs(urlsplit(path).query)
+        access = []
+        for scope in query.get("scope", []):
+            kind, name, actions = scope.split(":")
+            access.append({"type": kind, "name": name, "actions": actions.split(",")})
+        now = int(time.time())
+        body = {"iss": "tests", "sub": USER, "aud": "here", "exp": now + 300, "nbf": now - 60,
+                "iat": now, "jti": "1", "access": access}  # fmt: skip
+        der = "".join(self.bundle.read_text().splitlines()[1:-1])
+        text = ".".join(map(_url64, ({"typ": "JWT", "alg": "RS256", "x5c": [der]}, body)))
+        key = serialization.load_pem_private_key(self._key, None)
+        signature = key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
+        return json.dumps({"token": f"{text}.{_url64(signature)}"}).encode()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+def _url64(value: object) -> str:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
 @contextlib.contextmanager
-def running(folder: Path, *, tls: bool = False, login: bool = False) -> Iterator[Running]:
+def running(
+    folder: Path, *, tls: bool = False, login: bool = False, tokens: TokenServer | None = None
+) -> Iterator[Running]:
     """A registry that keeps its blobs in ``folder`` and ends with the block."""
     program = need("docker-registry")
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +140,9 @@ def running(folder: Path, *, tls: bool = False, login: bool = False) -> Iterator
     if login:
         (folder / "htpasswd").write_text(f"{USER}:{_HASH}\n")
         config["auth"] = {"htpasswd": {"realm": "here", "path": str(folder / "htpasswd")}}
+    if tokens:
+        config["auth"] = {"token": {"realm": tokens.url, "service": "here", "issuer": "tests",
+                                    "rootcertbundle": str(tokens.bundle)}}  # fmt: skip
     (folder / "config.yml").write_text(json.dumps(config))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -115,11 +181,12 @@ def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     pytest.fail("the registry did not come up: " + log.read_text())
 
 
-def authority(folder: Path) -> None:
+def authority(folder: Path, *, rsa: bool = False) -> None:
     """An authority (ca/ca.crt) and a server's certificate for 127.0.0.1 (server.pem, server.key)."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import rsa as rsas
     from cryptography.x509.oid import NameOID
 
     now = dt.datetime.now(dt.UTC)
@@ -139,7 +206,10 @@ def authority(folder: Path) -> None:
             made = made.add_extension(extension, critical=False)
         return made.sign(signer, hashes.SHA256())
 
-    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    key = ec.generate_private_key(ec.SECP256R1())
+    root_key = (
+        rsas.generate_private_key(65537, 2048) if rsa else ec.generate_private_key(ec.SECP256R1())
+    )
     root = certificate(
         "test authority", root_key, None, root_key, x509.BasicConstraints(ca=True, path_length=None)
     )
@@ -149,8 +219,9 @@ def authority(folder: Path) -> None:
     (folder / "ca").mkdir(exist_ok=True)
     (folder / "ca" / "ca.crt").write_bytes(root.public_bytes(pem))
     (folder / "server.pem").write_bytes(leaf.public_bytes(pem))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    for path, each in (("server.key", key), ("ca.key", root_key)):
+        (folder / path).write_bytes(
+            each.private_bytes(
+                pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
         )
-    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import subprocess
 import threading
 import time
 
 import pytest
+from backports import zstd
 
 from linuxkit.base.errors import Error
 from linuxkit.oci import model
@@ -145,6 +147,39 @@ def test_bombs(name, store):
     assert said == code
     assert peak < hostile.MEMORY_KIB
     assert seconds < hostile.SECONDS
+
+
+PACKED = {
+    # one stream of two members is one archive, for gzip and zstd alike
+    "two gzip members": ("+gzip", lambda tar: gzip.compress(tar[:700]) + gzip.compress(tar[700:]), None),
+    "two zstd frames": ("+zstd", lambda tar: zstd.compress(tar[:700]) + zstd.compress(tar[700:]), None),
+    "skippable zstd frame": ("+zstd", lambda tar: SKIPPABLE + zstd.compress(tar) + SKIPPABLE, None),
+    "another compression than announced": ("+zstd", gzip.compress, None),
+    "checksum": ("+gzip", lambda tar: gzip.compress(tar)[:-8] + bytes(8), "LK0615"),
+    "length": ("+gzip", lambda tar: gzip.compress(tar)[:-4] + bytes(4), "LK0615"),
+    "cut short": ("+gzip", lambda tar: gzip.compress(tar)[:-9], "LK0615"),
+    "garbage behind": ("+gzip", lambda tar: gzip.compress(tar) + b"garbage", "LK0615"),
+    "zeros behind": ("+gzip", lambda tar: gzip.compress(tar) + bytes(512), "LK0615"),
+    "garbage behind zstd": ("+zstd", lambda tar: zstd.compress(tar) + b"garbage", "LK0615"),
+    "packed twice": ("+gzip", lambda tar: gzip.compress(gzip.compress(tar)), "LK0602"),
+    "window of 2 GiB": ("+zstd", lambda _: WIDE, "LK0615"),
+}
+SKIPPABLE = b"\x50\x2a\x4d\x18" + (1000).to_bytes(4, "little") + b"x" * 1000
+WIDE = b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\x00\x00"  # windowLog 31, an empty last block
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_compression(name, store):
+    """What differs between readers of compressed data (tricks of no number)."""
+    suffix, pack, code = PACKED[name]
+    layer = put(store, pack(member(b"f", b"x" * 600) + END), model.OCI_LAYER + suffix)
+    if code is None:
+        with flatten(store, [layer]) as tree:
+            assert [e.path for e in tree.entries()] == ["f"]
+    else:
+        with pytest.raises(Error) as caught, flatten(store, [layer]):
+            pass
+        assert caught.value.code == code
 
 
 def test_expansion_is_limited_in_all(store):

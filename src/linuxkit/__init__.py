@@ -5,7 +5,7 @@ The stable Python API; the command line uses nothing else::
     import linuxkit
 
     store = linuxkit.open_store()
-    sources = linuxkit.default_sources(store, "amd64")
+    sources = linuxkit.default_sources(store)
     spec = linuxkit.load(["web.yml"], arch="amd64")
     plan = linuxkit.resolve(spec, store=store, sources=sources, arch="amd64")
     linuxkit.fetch(plan, store=store)

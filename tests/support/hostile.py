@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from backports import zstd
 
 from support.archives import END, base256, block, long_name, member, pax, record
+from support.debian_archive import ar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -421,3 +423,34 @@ YAMLS = [
     Text(0, "a volume that climbs", "a volume's name is a folder",
          "volumes: [{name: ../x}]\n", "LK0208"),
 ]  # fmt: skip
+
+
+_SEED = 64 << 10  # bytes: what is larger teaches a fuzzer little
+
+
+def seeds(kind: str) -> list[bytes]:
+    """Small inputs of a kind ("tar", "cpio", "yaml", "deb") to begin mutating from."""
+    if kind == "yaml":
+        found = [case.make().encode("utf-8", "surrogateescape") for case in YAMLS]
+        found += [path.read_bytes() for path in sorted((ROOT / "examples").glob("*.yml"))]
+    else:
+        archives = [data for case in LAYERS for data in case.archives()]
+        found = archives if kind == "tar" else [made for a in archives for made in _as(kind, a)]
+    return [data for data in found if len(data) <= _SEED]
+
+
+def _as(kind: str, data: bytes) -> list[bytes]:
+    """The archive as another kind, where it can be one."""
+    from linuxkit.base.errors import Error
+    from linuxkit.tree import cpio, tar
+    from support.archives import opened
+
+    if kind == "deb":
+        return [ar(("debian-binary", b"2.0\n"), ("control.tar", END), ("data.tar", data))]
+    out = io.BytesIO()
+    try:
+        with opened(data) as handle:
+            cpio.write(tar.read(handle), out)
+    except Error:
+        return []
+    return [out.getvalue()]

@@ -6,6 +6,10 @@ import ast
 import re
 from pathlib import Path
 
+from linuxkit.oci import image, model
+from linuxkit.spec import yaml
+from linuxkit.tree import compress, cpio, merge, tar
+from linuxkit.tree import path as paths
 from support import hostile
 
 HERE = Path(__file__).parent
@@ -57,3 +61,47 @@ def test_cases_have_names_of_their_own():
         names = [case.id for case in table]
         assert len(names) == len(set(names))
         assert all(case.why for case in table)
+
+
+MI, GI = 1 << 20, 1 << 30
+LIMITS = {
+    "bytes of a manifest or an index": (model.MANIFEST_LIMIT, "4 MiB"),
+    "bytes of an image's configuration": (model.CONFIG_LIMIT, "8 MiB"),
+    "layers of an image": (model.LAYER_COUNT_LIMIT, "512"),
+    "indexes inside each other": (image._DEPTH_LIMIT, "2"),
+    "bytes that a layer unpacks to": (compress.LIMIT.total, "16 GiB"),
+    f"growth of a layer when unpacked, beyond the first {compress.LIMIT.free // MI} MiB": (
+        compress.LIMIT.ratio, "200 times",
+    ),
+    "window of zstd data": (1 << compress._ZSTD_WINDOW_LOG, "128 MiB"),
+    "entries of an archive": (tar.LIMITS.entries, "2000000"),
+    "contents of an archive": (tar.LIMITS.content, "16 GiB"),
+    "one extended header of an archive": (tar.LIMITS.extended, "1 MiB"),
+    "value of an extended attribute": (tar.LIMITS.xattr, "64 KiB"),
+    "extended attributes of an entry": (tar.LIMITS.xattrs, "1 MiB"),
+    "names, link targets and attributes of an archive": (tar.LIMITS.text, "128 MiB"),
+    "names, link targets and attributes of a tree": (merge.MAX_TEXT, "256 MiB"),
+    "names in a tree": (merge.MAX_NODES, "2000000"),
+    "bytes of a path": (paths.MAX_PATH, "4096"),
+    "bytes of a part of a path": (paths.MAX_COMPONENT, "255"),
+    "links followed on the way to a name": (merge._MAX_LINKS, "40"),
+    "owners of files": (tar._MAX_ID, "4294967294"),
+    "file in an initramfs": (cpio._MAX_FIELD, "4 GiB - 1"),
+    "characters of a YAML": (yaml.TEXT_LIMIT, "4 MiB"),
+    "values of a YAML": (yaml.NODE_LIMIT, "100000"),
+    "aliases in a YAML": (yaml.ALIAS_LIMIT, "100"),
+    "values in each other in a YAML": (yaml.DEPTH_LIMIT, "64"),
+}  # fmt: skip
+UNITS = {"KiB": 1 << 10, "MiB": MI, "GiB": GI, "times": 1}
+
+
+def number(text: str) -> int:
+    words = text.removesuffix(" - 1").split()
+    return int(words[0]) * UNITS[words[1] if len(words) > 1 else "times"] - text.endswith(" - 1")
+
+
+def test_the_page_tells_the_limits_of_the_code():
+    page = (ROOT / "docs/explanation/hostile-inputs.md").read_text()
+    rows = dict(re.findall(r"^\| ([a-z].*?) \| (.*?) \| LK\d+ \|$", page, re.MULTILINE))
+    assert rows == {name: text for name, (_, text) in LIMITS.items()}
+    assert {name: number(text) for name, text in rows.items()} == {n: v for n, (v, _) in LIMITS.items()}

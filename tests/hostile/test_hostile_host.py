@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 import linuxkit
+from linuxkit import api
 from linuxkit.base import proc
 from linuxkit.base.errors import Error
-from linuxkit.recipes import recipe, tag
+from linuxkit.recipes import gittag, recipe, tag
 from linuxkit.recipes.rootfs import own_bytes
+from linuxkit.recipes.stock import Shelf
 from linuxkit.sources.store import Stored
 from linuxkit.spec import load
 from linuxkit.tree import tar
@@ -170,9 +172,9 @@ def test_case_35_helpers_get_a_clean_environment(monkeypatch, tmp_path, around):
 )
 def test_case_36_packages_that_climb(name):
     """The name of a package, or a path in a build's folder, leads out of it."""
-    shelf = linuxkit.recipes.stock.Shelf()
+    shelf = Shelf()
     text = f"init: ['@pkg:{name}']\n"
-    packages = linuxkit.api._Packages(shelf, "amd64")
+    packages = api._Packages(shelf, "amd64")
     assert code(load.parse, text, packages=packages) == "LK0501"
 
 
@@ -212,3 +214,21 @@ def test_case_36_a_package_folder_with_more_than_files(kind, tmp_path):
     else:
         os.mkfifo(folder / "x")
     assert code(lambda: list(tag._contents(folder))) == "LK0534"
+
+
+def test_case_36_git_runs_nothing_that_the_folder_names(tmp_path, need):
+    """A repository's own settings name a program that looking at it starts."""
+    need("git")
+    folder = package(tmp_path, "build.yml")
+    words = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        proc.run([*words, *command])
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    trap.chmod(0o755)
+    proc.run([*words, "config", "core.fsmonitor", str(trap)])
+    proc.run([*words, "status"])
+    assert (tmp_path / "started").exists()  # the trap works
+    (tmp_path / "started").unlink()
+    assert gittag.reference(folder).startswith("linuxkit/evil:")
+    assert not (tmp_path / "started").exists()

@@ -101,7 +101,9 @@ def _git(folder: Path, *words: str) -> str:
     """What git says; its own configuration is read, a pager or a prompt never comes up."""
     program = proc.find("git", package="git")
     env = {"HOME": os.environ.get("HOME", "/"), "GIT_TERMINAL_PROMPT": "0"}
-    done = proc.run([program, *words], cwd=folder, env=env, timeout_s=_GIT_S)
+    # A folder that somebody sent may name a program here, which `git status` would run.
+    quiet = ("-c", "core.fsmonitor=false")
+    done = proc.run([program, *quiet, *words], cwd=folder, env=env, timeout_s=_GIT_S)
     return done.stdout.decode(errors="surrogateescape")
 
 

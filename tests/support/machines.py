@@ -34,13 +34,13 @@ class Workshop:
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
         self.cache = cache
-        self._built: dict[tuple[str, str, str], Artifact] = {}
+        self._built: dict[tuple[str, str, str, str], Artifact] = {}
 
     def build(
         self, text: str, *, arch: str = "amd64", name: str = "", compression: str = "zstd"
     ) -> Artifact:
         """The kernel+initrd of a system whose YAML is ``text``; the same text is built once."""
-        key = (text, arch, compression)
+        key = (text, arch, compression, name)
         if key not in self._built:
             store = linuxkit.open_store(self.cache)
             spec = linuxkit.load(["-"], arch=arch, stdin=text.encode())

@@ -7,6 +7,7 @@ and remove it; what goes into a draft, and where it is published, is left to the
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -108,6 +109,10 @@ class BlobWriter:
         )
 
 
+# What file systems without O_TMPFILE answer, and kernels that do not know it (open(2)).
+_NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
+
+
 class Drafts:
     """The folder in which drafts lie; on the file system of the place they are published in."""
 
@@ -132,8 +137,14 @@ class Drafts:
 
     def nameless(self) -> BinaryIO:
         """A file without a name, for reading and writing; gone when it is closed."""
-        handle, path = self._create()
-        path.unlink()
+        try:
+            # It never has one, so nobody can move it away before it is removed.
+            handle = os.open(self._folder, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in _NO_TMPFILE:
+                raise
+            handle, path = self._create()
+            path.unlink()
         return open(handle, "w+b", buffering=_BUFFER)  # noqa: PTH123
 
     def _create(self) -> tuple[int, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 
@@ -19,7 +20,8 @@ SECONDS = 8
 @pytest.mark.parametrize("kind", ["tar", "cpio", "yaml", "deb"])
 def test_fuzz(kind, tmp_path):
     if importlib.util.find_spec("atheris") is None:
-        assert os.environ.get("CI") != "true", "atheris is not installed"
+        promised = platform.machine() == "x86_64" and sys.version_info < (3, 14)  # as pyproject has it
+        assert not (promised and os.environ.get("CI") == "true"), "atheris is not installed"
         pytest.skip("atheris is not installed")
     corpus, findings = tmp_path / "corpus", tmp_path / "findings"
     corpus.mkdir()

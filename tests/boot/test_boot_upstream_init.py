@@ -82,6 +82,7 @@ volumes:
 def test_the_layout_is_enough(images, workshop, boot):
     yml = (
         head("crun")
+        + "profile: compat\n"
         + VOLUMES
         + "onboot:\n"
         + step("first", "touch /probe && echo 1 >> /blank/order", binds="['blank:/blank']")

@@ -23,6 +23,7 @@ def merge(specs: Iterable[Spec]) -> Spec:
             onshutdown=merged.onshutdown + spec.onshutdown,
             services=merged.services + spec.services,
             files=merged.files + spec.files,
+            profile=spec.profile or merged.profile,
             trust=_trust(merged.trust, spec.trust),
             places=merged.places + spec.places,
         )

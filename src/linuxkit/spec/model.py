@@ -302,6 +302,13 @@ class Spec(Record):
         Mapping[str, str | None] | None,
         Key("What `${NAME}` stands for in this file unless `--set` says otherwise."),
     ] = None
+    profile: Annotated[
+        str | None,
+        Key(
+            "How containers are confined: `compat`, upstream's way, which is also the default.",
+            choices=("compat",),
+        ),
+    ] = None
     trust: Annotated[Trust | None, Key("Accepted and ignored, as upstream does.")] = None
     places: Places = Places()
 

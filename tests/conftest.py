@@ -8,7 +8,6 @@ import signal
 
 import pytest
 
-
 # A run in the background of a shell has interrupts ignored, and so would every program it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

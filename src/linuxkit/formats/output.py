@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from linuxkit.base import events, files
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, OutFile
+from linuxkit.formats import receipt
 from linuxkit.tree.entry import CHUNK
 
 if TYPE_CHECKING:
@@ -49,16 +50,24 @@ class Output:
 def write_artifact(
     system: System, kind: str, form: Format, *, directory: Path, name: str, options: Options
 ) -> Artifact:
-    """Let ``form`` write its files into ``directory``, and the sidecar beside them."""
+    """Let ``form`` write its files into ``directory``, and the sidecar beside them.
+
+    Files that lie there as an earlier run of the same build has written them are left alone.
+    """
     if not directory.is_dir():
         raise Error(
             "LK0102", f"there is no folder {directory}", hint="make it first, or mend --dir"
         )
+    build = receipt.build_of(system, options)
+    written = receipt.find(system.store, build, directory / f"{name}.{kind}.json")
+    if written:
+        return written
     with events.task("write", f"{name} ({kind})"), Output(directory, name) as out:
         boot = form.emit(system, out, options)
     arch, plan = system.plan.arch, system.plan.digest
     artifact = Artifact(kind, name, directory, arch, plan, out.files, boot)
     artifact.save()
+    receipt.keep(system.store, build, artifact)
     return artifact
 
 

@@ -330,3 +330,42 @@ def test_a_replaced_file_keeps_its_other_names_as_they_are(store, tmp_path):
                     files[e.path] = (e.kind, list(e.content.chunks()))
     assert files["a"][1] == [b"new"]
     assert files["b"][1] == [b"old"]
+
+
+def test_nothing_changed_writes_nothing(store, tmp_path):
+    folder = emit(store, tmp_path)
+    before = {path.name: path.stat() for path in folder.iterdir()}
+    emit(store, tmp_path)
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == {
+        name: found.st_ino for name, found in before.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"x" * path.stat().st_size),
+        lambda path: path.with_name("t.tar.json").unlink(),
+    ],
+)
+def test_a_file_that_was_touched_is_written_anew(store, tmp_path, spoil):
+    folder = emit(store, tmp_path)
+    good = (folder / "t.tar").read_bytes()
+    times = (folder / "t.tar").stat()
+    spoil(folder / "t.tar")
+    if (folder / "t.tar").exists():
+        os.utime(folder / "t.tar", ns=(times.st_atime_ns, times.st_mtime_ns))
+    emit(store, tmp_path)
+    assert (folder / "t.tar").read_bytes() == good
+
+
+def test_another_build_in_the_same_place_is_written(store, tmp_path):
+    folder = emit(store, tmp_path)
+    first = (folder / "t-initrd.img").read_bytes()
+    emit(store, tmp_path, compression="gzip")
+    assert (folder / "t-initrd.img").read_bytes() != first
+    emit(store, tmp_path, YML.replace("quiet", "loud"))
+    assert (folder / "t-cmdline").read_bytes() == b"console=ttyS0 loud"
+    emit(store, tmp_path)
+    assert (folder / "t-initrd.img").read_bytes() == first

@@ -13,7 +13,7 @@ from linuxkit.oci.image import is_whole, open_image, write_index
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
 from support.images import image
-from support.registry import need
+from support.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,6 +23,7 @@ from linuxkit.oci.image import Layer, open_image, write_image, write_index
 from linuxkit.oci.model import Descriptor, Platform
 from linuxkit.oci.store import Store
 from linuxkit.tree.entry import Kind
+from support.tools import need
 
 if TYPE_CHECKING:
     from linuxkit.tree.merge import Tree
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
 AMD = Platform("linux", "amd64")
 ARM = Platform("linux", "arm64", "v8")
 NAME = "docker.io/linuxkit/tool:v1"
-
-
-def need(program: str) -> str:
-    path = shutil.which(program)
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
-    return path
 
 
 def run(*argv: str | Path) -> str:

@@ -24,7 +24,8 @@ from linuxkit.oci.store import Store
 from linuxkit.sources.registry import Registries
 from linuxkit.sources.store import Stored
 from support.images import archive, image
-from support.registry import SECRET, TokenServer, docker_config, need, running
+from support.registry import SECRET, TokenServer, docker_config, running
+from support.tools import need
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,6 @@ import contextlib
 import datetime as dt
 import ipaddress
 import json
-import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -20,6 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from support.tools import need
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,16 +28,6 @@ if TYPE_CHECKING:
 USER, SECRET = "anna", "s3cret-word"
 # bcrypt of SECRET, the only kind of hash that the registry takes.
 _HASH = "$2b$05$abcdefghijklmnopqrstuuEpHRRKIlpAGo.iP7Bpa.htQEJMAAnRe"
-
-
-def need(program: str) -> str:
-    """The program's path; a test that lacks it is skipped, or fails where CI promises it."""
-    path = shutil.which(program)
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{program} is not installed")
-        pytest.skip(f"{program} is not installed")
-    return path
 
 
 class Running(NamedTuple):

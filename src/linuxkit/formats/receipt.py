@@ -7,12 +7,12 @@ cannot set.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING
 
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error
+from linuxkit.base.events import note
 from linuxkit.build import artifact as artifacts
 from linuxkit.build.plan import REWRITER
 from linuxkit.version import __version__
@@ -47,16 +47,22 @@ def find(store: Store, build: Digest, sidecar: Path) -> Artifact | None:
         kept = json.loads(store.read(record.digest, _LIMIT))
         found = artifacts.load(sidecar)
         same = kept == _describe(build, found)
-    except (Error, OSError, ValueError):
-        return None  # whatever is wrong there, it is written anew
+    except (Error, OSError, ValueError) as error:
+        note(f"{sidecar} is written anew: {error}", level="debug")
+        return None
     return found if same else None
 
 
 def keep(store: Store, build: Digest, artifact: Artifact) -> None:
-    """Remember that ``build`` was written as ``artifact``; a store that is read-only does not."""
+    """Remember that ``build`` was written as ``artifact``.
+
+    The artifact is there and good: a store that cannot be written to only costs the next build.
+    """
     data = digests.canonical_json(_describe(build, artifact))
-    with contextlib.suppress(Error):
+    try:
         store.set_derived(_key(artifact.sidecar), _FORM, store.put(data), len(data))
+    except Error as error:
+        note(f"the next build will write {artifact.name} again: {error}", level="debug")
 
 
 def _key(sidecar: Path) -> Digest:

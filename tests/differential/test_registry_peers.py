@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.cli.main import main
 from linuxkit.net.http import Settings
-from linuxkit.oci import pull, push, ref, registry
+from linuxkit.oci import pull, push, ref, referrers, registry
 from linuxkit.oci.image import open_image, write_index
 from linuxkit.oci.model import Descriptor, Platform
 from linuxkit.oci.registry import Place
@@ -251,6 +252,26 @@ def test_what_we_push_skopeo_copies(origin, tmp_path, monkeypatch):
         with pytest.raises(Error) as error:
             push.push(client(certs=(site.cert,)), web, target, origin)
         assert error.value.code == "LK0321"
+
+
+def test_artifacts_and_what_skopeo_sees_of_them(origin, tmp_path):
+    """Debian's registry has no referrers API, so the tag that lists them is made by us."""
+    with running(tmp_path / "registry") as site:
+        target, web = ref.parse(f"{site.host}/team/web:1"), the(origin, "web")
+        data = Descriptor("application/spdx+json", origin.put(b"{}x"), 3)
+        made = referrers.attach(origin, target.name, web, data.media_type, [data])
+        assert push.push(client(), web, target, origin)
+        listed = f"docker://{target.name}:{referrers.tag(web.digest)}"
+        words = [need("skopeo"), "inspect", "--raw", "--tls-verify=false"]
+        raw = subprocess.run([*words, listed], capture_output=True, check=True).stdout
+        (entry,) = json.loads(raw)["manifests"]
+        assert (entry["digest"], entry["artifactType"]) == (made.digest, data.media_type)
+        artifact = f"docker://{target.name}@{made.digest}"
+        raw = subprocess.run([*words, artifact], capture_output=True, check=True).stdout
+        assert json.loads(raw)["subject"]["digest"] == web.digest
+        words = ["cache", "pull", "--cache", str(tmp_path / "store"), "--artifacts", str(target)]
+        assert main([*words, "--arch", "amd64"]) == 0
+    assert referrers.find(Store(tmp_path / "store"), target.name, web.digest) == (made,)
 
 
 def test_tokens(origin, tmp_path):

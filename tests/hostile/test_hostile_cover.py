@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from linuxkit.oci import image, model
+from linuxkit.oci import image, model, pull, referrers, registry
 from linuxkit.spec import yaml
 from linuxkit.tree import compress, cpio, merge, tar
 from linuxkit.tree import path as paths
@@ -69,6 +69,10 @@ LIMITS = {
     "bytes of an image's configuration": (model.CONFIG_LIMIT, "8 MiB"),
     "layers of an image": (model.LAYER_COUNT_LIMIT, "512"),
     "indexes inside each other": (image._DEPTH_LIMIT, "2"),
+    "artifacts about one image": (referrers.COUNT_LIMIT, "256"),
+    "bytes of all artifacts about an image": (pull._ARTIFACT_BYTES, "1 GiB"),
+    "parts of all artifacts about an image": (pull._ARTIFACT_PARTS, "1024"),
+    "pages of a list of artifacts": (registry._PAGES, "32"),
     "bytes that a layer unpacks to": (compress.LIMIT.total, "16 GiB"),
     f"growth of a layer when unpacked, beyond the first {compress.LIMIT.free // MI} MiB": (
         compress.LIMIT.ratio, "200 times",

@@ -39,7 +39,11 @@ def configure(parser: Parser) -> None:
         "--arch", metavar="ARCH", action="append", default=[],
         help="fetch what ARCH needs; may be repeated (default: this machine's)",
     )  # fmt: skip
-    text = "send an image to its registry, with all platforms that it has"
+    pull.add_argument(
+        "--artifacts", action="store_true",
+        help="fetch what the registry has about them too: lists of parts, signatures",
+    )  # fmt: skip
+    text = "send an image to its registry, with all platforms that it has and artifacts about it"
     push = commands.add_parser("push", help=text, description=text)
     push.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
     push.add_argument(
@@ -102,7 +106,9 @@ def _ls(store: Store, *, as_json: bool) -> None:
 def _pull(store: Store, args: argparse.Namespace) -> None:
     from linuxkit.sources.registry import Registries
 
-    registries = Registries(store, args.mirror, args.cert_file, fresh=True)
+    registries = Registries(
+        store, args.mirror, args.cert_file, fresh=True, artifacts=args.artifacts
+    )
     arches = [platform.arch(name).oci for name in args.arch] or [platform.host().oci]
     for text in args.name:
         asked = ref.parse(text)
@@ -126,7 +132,8 @@ def _push(store: Store, args: argparse.Namespace) -> None:
     for text in args.name:
         name, root = _known(store, text)
         target = ref.parse(args.remote_name or name)
-        sent = push.push(client, root, target, store, override=args.override)
+        source = ref.parse(name).name
+        sent = push.push(client, root, target, store, override=args.override, source=source)
         print(f"{target}  {root.digest}" + ("" if sent else "  (was there)"))
 
 

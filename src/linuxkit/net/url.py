@@ -5,9 +5,12 @@ Asking them is left to :mod:`linuxkit.net.http`.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from linuxkit.base.errors import Error, printable
+
+_LINK_LIMIT = 8 << 10  # characters of a Link header
 
 
 def loopback(host: str) -> bool:
@@ -80,6 +83,17 @@ def redirected(url: str, location: str) -> str:
     if not location or not safe:
         raise Error("LK0415", f'{shown(url)} redirects to "{shown(location)}", which is refused')
     return target
+
+
+def next_page(url: str, header: str) -> str:
+    """Where the list at ``url`` goes on, by its ``Link`` header (RFC 8288); "" at its end.
+
+    Raises LK0415 as :func:`redirected`.
+    """
+    for target, rest in re.findall(r"<([^<>]*)>([^<]*)", header[:_LINK_LIMIT]):
+        if re.search(r';\s*rel\s*=\s*"?next"?\s*(?:[;,]|$)', rest, re.IGNORECASE):
+            return redirected(url, target)
+    return ""
 
 
 def proxy_for(split: SplitResult) -> str:

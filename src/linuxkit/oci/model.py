@@ -65,21 +65,26 @@ class Descriptor(NamedTuple):
     size: int
     annotations: tuple[tuple[str, str], ...] = ()
     platform: Platform | None = None
+    artifact_type: str = ""  # of a manifest that is something else than an image
 
 
 class Manifest(NamedTuple):
-    """One image for one platform; layers from bottom to top."""
+    """One image for one platform, layers from bottom to top; or an artifact about ``subject``."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: tuple[tuple[str, str], ...] = ()
+    subject: Descriptor | None = None
+    artifact_type: str = ""
 
 
 class Index(NamedTuple):
-    """One image for several platforms."""
+    """One image for several platforms; or several artifacts about ``subject``."""
 
     manifests: tuple[Descriptor, ...]
     annotations: tuple[tuple[str, str], ...] = ()
+    subject: Descriptor | None = None
+    artifact_type: str = ""
 
 
 class ImageConfig(NamedTuple):
@@ -111,7 +116,7 @@ def decode_manifest(data: bytes, descriptor: Descriptor) -> Manifest:
     if len(layers) > LAYER_COUNT_LIMIT:
         raise Error("LK0308", f"{doc.at}: {len(layers)} layers; {LAYER_COUNT_LIMIT} are allowed")
     config = _descriptor(doc.child("config", _DESCRIPTOR_FIELDS))
-    return Manifest(config, layers, doc.pairs("annotations"))
+    return Manifest(config, layers, doc.pairs("annotations"), _subject(doc), _artifact_type(doc))
 
 
 def decode_index(data: bytes, descriptor: Descriptor) -> Index:
@@ -120,7 +125,7 @@ def decode_index(data: bytes, descriptor: Descriptor) -> Index:
     if "layers" in doc.value or "config" in doc.value:
         doc.refuse("has both the members of an index and those of a manifest")
     found = tuple(_descriptor(item) for item in doc.objects("manifests", _DESCRIPTOR_FIELDS))
-    return Index(found, doc.pairs("annotations"))
+    return Index(found, doc.pairs("annotations"), _subject(doc), _artifact_type(doc))
 
 
 def decode_config(data: bytes, descriptor: Descriptor) -> ImageConfig:
@@ -157,9 +162,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "mediaType": OCI_MANIFEST,
         "config": descriptor_value(manifest.config),
         "layers": [descriptor_value(layer) for layer in manifest.layers],
+        **_about_value(manifest),
     }
-    if manifest.annotations:
-        value["annotations"] = dict(manifest.annotations)
     return digests.canonical_json(value)
 
 
@@ -169,9 +173,8 @@ def encode_index(index: Index) -> bytes:
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
         "manifests": [descriptor_value(entry) for entry in index.manifests],
+        **_about_value(index),
     }
-    if index.annotations:
-        value["annotations"] = dict(index.annotations)
     return digests.canonical_json(value)
 
 
@@ -205,6 +208,20 @@ def descriptor_value(descriptor: Descriptor) -> dict[str, object]:
         value["platform"] = _platform_value(descriptor.platform)
     if descriptor.annotations:
         value["annotations"] = dict(descriptor.annotations)
+    if descriptor.artifact_type:
+        value["artifactType"] = descriptor.artifact_type
+    return value
+
+
+def _about_value(document: Manifest | Index) -> dict[str, object]:
+    """The members that manifests and indexes have alike."""
+    value: dict[str, object] = {}
+    if document.annotations:
+        value["annotations"] = dict(document.annotations)
+    if document.subject:
+        value["subject"] = descriptor_value(document.subject)
+    if document.artifact_type:
+        value["artifactType"] = document.artifact_type
     return value
 
 
@@ -220,9 +237,12 @@ def _fields(*names: str) -> Mapping[str, str]:
 # Go's decoder, which most other tools use, also takes a member whose name differs in case.  Such
 # a name would mean one thing to them and nothing to us, so it is refused.
 _DOCUMENT_FIELDS = _fields(
-    "schemaVersion", "mediaType", "config", "layers", "manifests", "annotations"
+    "schemaVersion", "mediaType", "config", "layers", "manifests", "annotations", "subject",
+    "artifactType",
+)  # fmt: skip
+_DESCRIPTOR_FIELDS = _fields(
+    "mediaType", "digest", "size", "annotations", "platform", "artifactType"
 )
-_DESCRIPTOR_FIELDS = _fields("mediaType", "digest", "size", "annotations", "platform")
 _PLATFORM_FIELDS = _fields("os", "architecture", "variant")
 _CONFIG_FIELDS = _fields(*_PLATFORM_FIELDS, "config", "rootfs")
 _RUN_FIELDS = _fields("Entrypoint", "Cmd", "Env", "WorkingDir", "User", "Labels")
@@ -349,7 +369,21 @@ def _descriptor(item: _Object) -> Descriptor:
     if item.value.get("platform") is not None:
         platform = _platform(item.child("platform", _PLATFORM_FIELDS))
     digest = _digest(item.text("digest"), f"{item.at}.digest")
-    return Descriptor(media_type, digest, size, item.pairs("annotations"), platform)
+    annotations = item.pairs("annotations")
+    return Descriptor(media_type, digest, size, annotations, platform, _artifact_type(item))
+
+
+def _subject(doc: _Object) -> Descriptor | None:
+    if doc.value.get("subject") is None:
+        return None
+    return _descriptor(doc.child("subject", _DESCRIPTOR_FIELDS))
+
+
+def _artifact_type(item: _Object) -> str:
+    text = item.text("artifactType", "")
+    if len(text) > _TYPE_LIMIT:
+        item.refuse("has no proper artifactType")
+    return text
 
 
 def _platform(item: _Object) -> Platform:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.oci import image, model
+from linuxkit.oci import image, model, referrers
 from linuxkit.oci.registry import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from linuxkit.base.digest import Digest
     from linuxkit.oci.model import Descriptor, Manifest, Platform
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.registry import Client, Place
@@ -25,20 +26,27 @@ if TYPE_CHECKING:
 _AT_ONCE = 4  # downloads
 _DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 _INDEX_LIMIT = 64  # indexes in one image
+_KNOWN = model.MANIFESTS | model.INDEXES
+_ARTIFACT_PARTS = 1024  # manifests and blobs of all artifacts about an image
+_ARTIFACT_BYTES = 1 << 30
 _LATEST = "latest"
 _ATTESTED = "vnd.docker.reference.digest"  # how an attestation names the manifest it is about
 
 
-def pull(client: Client, ref: Ref, platform: Platform, store: Store) -> Descriptor:
+def pull(
+    client: Client, ref: Ref, platform: Platform, store: Store, *, artifacts: bool = False
+) -> Descriptor:
     """Fetch ``ref`` for ``platform`` into the store and name it there; its index or manifest.
 
-    A reference without tag and digest is asked for as ``latest``, and named as it stands.  Raises
-    LK0306 (not offered for the platform), LK03xx for what the registry should not have sent, and
-    as :meth:`Client.manifest` and :meth:`Client.blob`.
+    A reference without tag and digest is asked for as ``latest``, and named as it stands.  With
+    ``artifacts``, what the registry has about the image comes too (:mod:`linuxkit.oci.referrers`).
+    Raises LK0306 (not offered for the platform), LK03xx for what the registry should not have
+    sent, and as :meth:`Client.manifest`, :meth:`Client.blob` and :meth:`Client.referrers`.
     """
     pulling = _Pull(client, place_of(ref), store)
     root = pulling.root(ref.digest or ref.tag or _LATEST)
-    needed = [pulling.read(entry) for entry in pulling.manifests(root, platform)]
+    entries = list(pulling.manifests(root, platform))
+    needed = [pulling.read(entry) for entry in entries]
     configs = pulling.missing(manifest.config for manifest in needed)
     layers = pulling.missing(layer for manifest in needed for layer in manifest.layers)
     for config in configs:
@@ -54,6 +62,10 @@ def pull(client: Client, ref: Ref, platform: Platform, store: Store) -> Descript
             image.open_image(store, root, platform)  # refuses what is not for us before it comes
             pulling.fetch(layers, task.advance)
     image.open_image(store, root, platform)
+    if artifacts:
+        subjects = {each.digest: each for each in (root, *entries)}
+        for digest, found in list(pulling.artifacts(ref.name, tuple(subjects.values()))):
+            referrers.add(store, ref.name, digest, found)
     store.set_name(str(ref), root)
     return root
 
@@ -66,6 +78,7 @@ class _Pull:
         self._place = place
         self._store = store
         self._indexes = 0
+        self._artifacts = (0, 0)  # parts and bytes
 
     def root(self, reference: str) -> Descriptor:
         """Fetch what the tag or digest names, look whether it is an image, and store it."""
@@ -108,6 +121,57 @@ class _Pull:
                 lambda blob, step: self._client.blob(self._place, blob, self._store, step),
                 advance,
             )
+
+    def artifacts(
+        self, name: str, subjects: Sequence[Descriptor], depth: int = 1
+    ) -> Iterator[tuple[Digest, Sequence[Descriptor]]]:
+        """Fetch what is about ``subjects``, images of ``name``, and about that; to be listed so."""
+        for subject in subjects:
+            listed = self._client.referrers(self._place, subject.digest)
+            listed = tuple(each for each in listed if each.media_type in _KNOWN)
+            self._count_artifacts(name, listed)
+            entries = [self._artifact(each, subject) for each in listed]
+            blobs = self.missing(
+                blob
+                for entry in entries
+                for blob in image.closure(self._store, entry)
+                if blob.media_type not in _KNOWN
+            )
+            self._count_artifacts(name, blobs)
+            if blobs:
+                text = f"artifacts about {name}"
+                with events.task("download", text, sum(blob.size for blob in blobs)) as task:
+                    self.fetch(blobs, task.advance)
+            if entries:
+                yield subject.digest, entries
+                if depth < referrers.DEPTH_LIMIT:
+                    yield from self.artifacts(name, entries, depth + 1)
+
+    def _count_artifacts(self, name: str, parts: Sequence[Descriptor]) -> None:
+        self._artifacts = (
+            self._artifacts[0] + len(parts),
+            self._artifacts[1] + sum(part.size for part in parts),
+        )
+        if self._artifacts[0] > _ARTIFACT_PARTS or self._artifacts[1] > _ARTIFACT_BYTES:
+            raise Error(
+                "LK0308",
+                f"{name}: {self._artifacts[0]} parts of {self._artifacts[1]} bytes are about it; "
+                f"{_ARTIFACT_PARTS} of {_ARTIFACT_BYTES} are allowed",
+            )
+
+    def _artifact(self, listed: Descriptor, subject: Descriptor) -> Descriptor:
+        """Fetch the manifests of an artifact; its entry, made of what it says itself."""
+        self._bring(listed)
+        data = self._store.read(listed.digest, model.MANIFEST_LIMIT)
+        entry, about = referrers.entry_of(data, listed)
+        if about is None or about.digest != subject.digest:
+            raise Error(
+                "LK0307", f"{listed.digest} is listed as being about {subject.digest}, and is not"
+            )
+        if listed.media_type in model.INDEXES:
+            for each in self._entries(listed, depth=1):
+                self._bring(each)
+        return entry
 
     def _entries(self, index: Descriptor, depth: int) -> Iterator[Descriptor]:
         self._indexes += 1

@@ -10,13 +10,13 @@ import contextlib
 import io
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error, printable
 from linuxkit.net import http
 from linuxkit.net import url as urls
-from linuxkit.oci import auth, model
+from linuxkit.oci import auth, model, referrers
 from linuxkit.oci.auth import HUB_HOSTS, Keychain
 from linuxkit.oci.model import Descriptor
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from typing import BinaryIO
     from urllib.parse import SplitResult
 
+    from linuxkit.base.digest import Digest
+    from linuxkit.oci.model import Index
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.store import Store
 
 _HUB, _HUB_API = "docker.io", "registry-1.docker.io"
 _ACCEPT = ", ".join(sorted(model.MANIFESTS | model.INDEXES))
 _ANY = "*"
+_PAGES = 32  # of a list of referrers
 _PING_LIMIT = 64 << 10
 _UNREACHED = ("LK0410", "LK0416", "LK0419")
 _WHO = 401
@@ -88,6 +91,10 @@ def _mirror(text: str) -> tuple[str, str]:
     return name, f"{split.scheme}://{split.netloc}"
 
 
+class Overtaken(Exception):  # noqa: N818 - what happened
+    """What was to be replaced in a registry has been replaced by somebody else meanwhile."""
+
+
 class Place(NamedTuple):
     """Where an image lies."""
 
@@ -120,6 +127,79 @@ class Client:
 
         Raises LK0320 (no such image), LK0305 (not of that digest), LK0321 and other LK032x, LK041x.
         """
+        reply, found = self._manifest(place, reference)
+        return reply.body, found
+
+    def referrers(
+        self, place: Place, digest: Digest, artifact_type: str = ""
+    ) -> tuple[Descriptor, ...]:
+        """What a registry lists as being about an image.
+
+        That is "Listing Referrers" of distribution-spec 1.1; a registry without it is asked for the
+        tag that lists them.  Nothing of this is checked by a digest: whoever uses an entry looks
+        whether it names the image as its subject.  Raises LK0308 (more than allowed), LK0330 (pages
+        elsewhere or without end), LK0307, LK032x, LK041x.
+        """
+        query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
+        path = f"/v2/{place.repository}/referrers/{digest}{query}"
+        found: dict[str, Descriptor] = {}
+        for _ in range(_PAGES):
+            page = self._page(place, digest, path)
+            if page is None:
+                tagged = self.tagged(place, referrers.tag(digest))
+                return referrers.matching(tagged[0].manifests, artifact_type) if tagged else ()
+            index, path = page
+            found.update((entry.digest, entry) for entry in index.manifests)
+            referrers.limit(len(found), f"{self._shown(place)} {place.repository} {digest}")
+            if not path:
+                return referrers.matching(found.values(), artifact_type)
+        raise self._endless(place, digest, f"has more than {_PAGES} pages")
+
+    def tagged(self, place: Place, tag: str) -> tuple[Index, str] | None:
+        """The index that a tag stands for, and its entity tag; None when there is no such tag.
+
+        Raises LK0309 (it is no index), LK0307, LK032x, LK041x.
+        """
+        try:
+            reply, found = self._manifest(place, tag)
+        except Error as error:
+            if error.code == "LK0320":
+                return None
+            raise
+        return model.decode_index(reply.body, found), reply.headers.get("etag", "")
+
+    def _page(self, place: Place, digest: Digest, path: str) -> tuple[Index, str] | None:
+        """A page of referrers and the path of the next, if any; None without such an API."""
+        asked = ""
+
+        def get(url: str, head: Mapping[str, str]) -> http.Reply:
+            nonlocal asked
+            asked = url
+            asking = http.Asking({**head, "Accept": model.OCI_INDEX})
+            return self._transport.ask(url, asking, limit=model.MANIFEST_LIMIT)
+
+        try:
+            reply = self._authorized(place, path, get)
+        except http.Refused as refused:
+            if refused.status in (404, 410):
+                return None
+            raise self._no_image(place, digest, refused) from refused
+        kind = _media_type(reply)
+        if kind != model.OCI_INDEX:
+            return None  # some page for people
+        found = Descriptor(kind, digests.of_bytes(reply.body), len(reply.body))
+        link = urls.next_page(asked, reply.headers.get("link", ""))
+        split = urlsplit(link)
+        if link and urls.origin(split) != urls.origin(urlsplit(asked)):
+            raise self._endless(place, digest, f"goes on at {printable(split.netloc, 100)}")
+        following = link and urlunsplit(split._replace(scheme="", netloc="", fragment=""))
+        return model.decode_index(reply.body, found), following
+
+    def _endless(self, place: Place, what: str, why: str) -> Error:
+        at = f"{self._shown(place)}: the list of artifacts about {place.repository} {what}"
+        return Error("LK0330", f"{at} {why}", hint="tell who runs the registry")
+
+    def _manifest(self, place: Place, reference: str) -> tuple[http.Reply, Descriptor]:
         url = f"/v2/{place.repository}/manifests/{reference}"
         limit = model.MANIFEST_LIMIT
         try:
@@ -142,8 +222,7 @@ class Client:
                 else f"{self._shown(place)} sent a manifest that has not the digest it tells",
                 hint="distrust this registry or its mirror if it stays so",
             )
-        kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return reply.body, Descriptor(kind, found, len(reply.body))
+        return reply, Descriptor(_media_type(reply), found, len(reply.body))
 
     def blob(
         self,
@@ -205,22 +284,34 @@ class Client:
             raise self._no_image(place, blob.digest, refused) from refused
         return True
 
-    def send_manifest(self, place: Place, reference: str, data: bytes, media_type: str) -> None:
+    def send_manifest(
+        self, place: Place, reference: str, data: bytes, media_type: str, *, instead_of: str = ""
+    ) -> bool:
         """Put a manifest or index under a tag or its digest; its parts have been sent before.
 
-        Raises LK0321 and other LK032x, LK0412 (the registry takes it not), LK041x.
+        Whether the registry lists it now as being about its subject.  ``instead_of`` is the entity
+        tag of what it may replace.  Raises :class:`Overtaken`, LK0321 and other LK032x, LK0412 (the
+        registry takes it not), LK041x.
         """
+        extra = {"If-Match": instead_of} if instead_of else {}
 
-        def put(url: str, head: Mapping[str, str]) -> None:
+        def put(url: str, head: Mapping[str, str]) -> http.Reply:
             asking = http.Asking(
-                {**head, "Content-Type": media_type}, "PUT", lambda: io.BytesIO(data), len(data)
+                {**head, **extra, "Content-Type": media_type},
+                "PUT",
+                lambda: io.BytesIO(data),
+                len(data),
             )
-            self._transport.ask(url, asking, limit=_PING_LIMIT)
+            return self._transport.ask(url, asking, limit=_PING_LIMIT)
 
+        path = f"/v2/{place.repository}/manifests/{reference}"
         try:
-            self._authorized(place, f"/v2/{place.repository}/manifests/{reference}", put)
+            reply = self._authorized(place, path, put)
         except http.Refused as refused:
+            if instead_of and refused.status == 412:  # noqa: PLR2004 - precondition failed
+                raise Overtaken from refused
             raise self._no_image(place, reference, refused) from refused
+        return "oci-subject" in reply.headers
 
     def host(self, place: Place) -> str:
         """The host (with its port) that is asked for the images of a registry."""
@@ -366,6 +457,10 @@ class _Told(io.BufferedReader):
         data = super().read(size)
         self._progress(len(data))
         return data
+
+
+def _media_type(reply: http.Reply) -> str:
+    return reply.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _copy(error: Error) -> Error:

@@ -206,6 +206,20 @@ class Store:
                 with files.locked(self._lock):
                     self._replace_names(self._read_names().with_name(name, wanted))
 
+    def replace_name(self, name: str, old: Descriptor | None, new: Descriptor) -> bool:
+        """Let ``name`` stand for ``new`` if it still stands for ``old``; whether it did.
+
+        For changes that begin with what somebody else may be changing too.  Raises LK0310, LK0102.
+        """
+        with self._changing("name an image"):
+            self._ready()
+            with files.locked(self._lock):
+                names = self._read_names()
+                same = names.find(name) == old
+                if same:
+                    self._replace_names(names.with_name(name, new))
+                return same
+
     def remove_name(self, name: str) -> bool:
         """Forget a name; its blobs stay.  False when there is none.  Raises LK0310, LK0102."""
         if name not in self._current():

@@ -24,7 +24,8 @@ class Registries:
     """Pulls whatever has the name of an image; ``client`` is only made when it is needed.
 
     ``fresh`` asks the registry even for what the store has, once for each image and platform; only
-    an image that is named by its digest cannot have changed.
+    an image that is named by its digest cannot have changed.  With ``artifacts``, what the registry
+    has about an image comes with it.
     """
 
     name = "registries"
@@ -36,11 +37,13 @@ class Registries:
         certs: Sequence[str] = (),
         *,
         fresh: bool = False,
+        artifacts: bool = False,
     ) -> None:
         self._store = store
         self._mirrors = mirrors
         self._certs = certs
         self._fresh = fresh
+        self._artifacts = artifacts
         self._client: Client | None = None
         self._asked: set[tuple[Ref, Platform]] = set()
 
@@ -59,7 +62,7 @@ class Registries:
             return found
         if self._client is None:
             self._client = registry.Client(registry.options(self._mirrors, self._certs))
-        pulled = pull.pull(self._client, ref, platform, self._store)
+        pulled = pull.pull(self._client, ref, platform, self._store, artifacts=self._artifacts)
         self._asked.add((ref, platform))
         return pulled
 

@@ -29,6 +29,7 @@ SHARED = {
     "LK0304": {"oci", "recipes"},
     "LK0305": {"build", "oci", "recipes"},
     "LK0306": {"build", "oci", "sources"},
+    "LK0320": {"oci", "sources"},  # only the lock knows that it once was there
     "LK0401": {"build", "cli"},  # no such image in the store
     "LK0402": {"build", "spec"},  # needs the network
     "LK0410": HOSTS,

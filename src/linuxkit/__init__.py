@@ -5,8 +5,9 @@ The stable Python API; the command line uses nothing else::
     import linuxkit
 
     store = linuxkit.open_store()
-    sources = linuxkit.default_sources(store)
-    spec = linuxkit.load(["web.yml"], arch="amd64")
+    lock = linuxkit.open_lock(["web.yml"])
+    sources = linuxkit.default_sources(store, lock=lock)
+    spec = linuxkit.load(["web.yml"], arch="amd64", lock=lock)
     plan = linuxkit.resolve(spec, store=store, sources=sources, arch="amd64")
     linuxkit.fetch(plan, store=store)
     system = linuxkit.assemble(plan, store=store)
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         emit,
         fetch,
         load,
+        open_lock,
         open_store,
         resolve,
         run,
@@ -55,6 +57,7 @@ __all__ = [
     "emit",
     "fetch",
     "load",
+    "open_lock",
     "open_store",
     "resolve",
     "run",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from linuxkit.build.source import Source
     from linuxkit.runners.options import Options
     from linuxkit.runners.result import Result
+    from linuxkit.sources.lock import Lock
+    from linuxkit.spec.inputs import Remote
 
 __all__ = [
     "Artifact",
@@ -38,6 +40,7 @@ __all__ = [
     "emit",
     "fetch",
     "load",
+    "open_lock",
     "open_store",
     "resolve",
     "run",
@@ -56,20 +59,39 @@ def default_sources(
     mirrors: Sequence[str] = (),
     certs: Sequence[str] = (),
     pull: bool = False,
+    lock: Lock | None = None,
 ) -> tuple[Source, ...]:
     """Where images are looked for, in order: the store, the stock packages, then registries.
+
+    What is in ``lock`` is exactly what is named there, wherever it is found.
 
     ``mirrors`` are texts like ``docker.io=https://mirror.example``, or an URL alone for all other
     registries; ``certs`` files of certificates to trust besides the system's.  With ``pull``
     registries come first, and are asked even for what the store has.
     """
+    from linuxkit.sources.locked import Locked
     from linuxkit.sources.packages import StockPackages
     from linuxkit.sources.registry import Registries
     from linuxkit.sources.store import Stored
 
     registries = Registries(store, mirrors, certs, fresh=pull)
-    local = (Stored(store), StockPackages(store, shelf))
-    return (registries, *local) if pull else (*local, registries)
+    local = (Stored(store), StockPackages(store, shelf or _shelf(lock)))
+    others = (registries, *local) if pull else (*local, registries)
+    return others if lock is None else (Locked(lock, store, others), *others)
+
+
+def open_lock(files: Sequence[str | Path]) -> Lock | None:
+    """The ``linuxkit.lock`` beside the first of these YAML files, if there is one.
+
+    Raises LK0430, LK0431, LK0102.
+    """
+    from linuxkit.sources import lock
+
+    return lock.load(lock.place(files))
+
+
+def _shelf(lock: Lock | None) -> Shelf:
+    return Shelf(pins=lock.pins if lock else None)
 
 
 def load(
@@ -80,15 +102,20 @@ def load(
     shelf: Shelf | None = None,
     values: Mapping[str, str] | None = None,
     offline: bool = False,
+    lock: Lock | None = None,
+    remote: Remote | None = None,
 ) -> Spec:
     """Read, check and merge YAML files and URLs; "-" stands for ``stdin``.
 
     ``arch`` is the OCI architecture that ``@pkg:NAME`` is meant for, ``shelf`` the stock packages
-    it may name, ``values`` are those of the variables that the files declare.  Raises everything
-    that is wrong in all files at once, and LK0402 for a URL when ``offline``.
+    it may name (by default as ``lock`` holds them), ``values`` are those of the variables that the
+    files declare, ``remote`` reads URLs.  Raises everything that is wrong in all files at once, and
+    LK0402 for a URL when ``offline``.
     """
-    packages = _Packages(shelf or Shelf(), arch)
-    return specs.load(files, packages=packages, stdin=stdin, values=values, offline=offline)
+    packages = _Packages(shelf or _shelf(lock), arch)
+    return specs.load(
+        files, packages=packages, stdin=stdin, values=values, offline=offline, remote=remote
+    )
 
 
 class _Packages:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, raise_all
 from linuxkit.build import sbom as sboms
 from linuxkit.build.layout import lay_out
-from linuxkit.build.source import Wanted, locate, require_present
-from linuxkit.build.volume import platforms_of
+from linuxkit.build.source import locate, require_present
+from linuxkit.build.wanted import copied, needs, opened
 from linuxkit.oci.image import offered, open_image, write_index
 from linuxkit.oci.model import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from linuxkit.build.plan import Plan
-    from linuxkit.build.source import Source
+    from linuxkit.build.source import Source, Wanted
+    from linuxkit.build.wanted import Copy
     from linuxkit.oci.image import Image
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.ref import Ref
@@ -43,12 +44,10 @@ def resolve(
     LK02xx for labels and files.
     """
     platform = Platform("linux", arch)
-    wanted = tuple(_wanted(spec))
-    copies = _copies(spec)
     if offline:
-        _require(wanted, copies, platform, sources)
-    images = _open_all(wanted, platform, store, sources)
-    roots = _find_roots(copies, platform, store, sources)
+        _require(spec, platform, sources)
+    images = _open_all(tuple(opened(spec)), platform, store, sources)
+    roots = _find_roots(copied(spec), platform, store, sources)
     return lay_out(
         spec,
         images,
@@ -60,63 +59,19 @@ def resolve(
     )
 
 
-def _wanted(spec: Spec) -> Iterator[Wanted]:
-    if spec.kernel and spec.kernel.image:
-        yield Wanted(spec.kernel.image, spec.where(("kernel", "image")))
-    for index, ref in enumerate(spec.init):
-        yield Wanted(ref, spec.where(("init", index)))
-    for index, volume in enumerate(spec.volumes):
-        if volume.image and volume.format != "oci":
-            yield Wanted(volume.image, spec.where(("volumes", index, "image")))
-    for section in ("onboot", "onshutdown", "services"):
-        for index, entry in enumerate(getattr(spec, section)):
-            yield Wanted(entry.image, spec.where((section, index, "image")))
-
-
-class _Copy(NamedTuple):
-    """An image that a volume holds whole; no platforms means all that it has."""
-
-    wanted: Wanted
-    platforms: tuple[Platform, ...]
-
-
-def _copies(spec: Spec) -> tuple[_Copy, ...]:
-    """One for each image, with the platforms of all volumes that hold it."""
-    found: dict[Ref, _Copy] = {}
-    for index, volume in enumerate(spec.volumes):
-        if volume.image is None or volume.format != "oci":
-            continue
-        wanted = Wanted(volume.image, spec.where(("volumes", index, "image")))
-        copy = _Copy(wanted, platforms_of(volume))
-        before = found.setdefault(volume.image, copy)
-        every = before.platforms and copy.platforms
-        both = tuple(dict.fromkeys((*before.platforms, *copy.platforms))) if every else ()
-        found[volume.image] = before._replace(platforms=both)
-    return tuple(found.values())
-
-
-def _require(
-    wanted: Sequence[Wanted],
-    copies: Sequence[_Copy],
-    platform: Platform,
-    sources: Sequence[Source],
-) -> None:
+def _require(spec: Spec, platform: Platform, sources: Sequence[Source]) -> None:
     """Raise everything that offline builds lack, for each platform."""
-    needs: dict[Platform, list[Wanted]] = {platform: list(wanted)}
-    for copy in copies:
-        for each in copy.platforms or (platform,):
-            needs.setdefault(each, []).append(copy.wanted)
     errors: list[Error] = []
-    for each, wants in needs.items():
+    for each, wants in needs(spec, platform).items():
         try:
-            require_present(dict.fromkeys(wants), each, sources)
+            require_present(wants, each, sources)
         except Error as error:
             errors += error.all()
     raise_all(errors)
 
 
 def _find_roots(
-    copies: Sequence[_Copy], platform: Platform, store: Store, sources: Sequence[Source]
+    copies: Sequence[Copy], platform: Platform, store: Store, sources: Sequence[Source]
 ) -> Mapping[Ref, Descriptor]:
     """The index or manifest of every image to copy, brought into the store for its platforms."""
     roots: dict[Ref, Descriptor] = {}
@@ -132,7 +87,7 @@ def _find_roots(
 
 
 def _find_root(
-    copy: _Copy, platform: Platform, store: Store, sources: Sequence[Source]
+    copy: Copy, platform: Platform, store: Store, sources: Sequence[Source]
 ) -> Descriptor:
     first = locate(copy.wanted, (copy.platforms or (platform,))[0], sources)
     platforms = copy.platforms or offered(store, first)

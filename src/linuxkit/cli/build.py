@@ -13,6 +13,7 @@ from linuxkit import formats
 from linuxkit.base import events, files
 from linuxkit.base.errors import Error
 from linuxkit.cli import inputs, render
+from linuxkit.cli import project as projects
 from linuxkit.tree import compress
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def configure(parser: Parser) -> None:
         "Writes NAME-kernel, NAME-initrd.img and NAME-cmdline unless told otherwise."
     )
     inputs.add(parser)
+    projects.add(parser)
     add, switch = parser.add_value, parser.add_switch
     add("--name", "NAME", "name of the output (else the last file's, without extension)")
     add("--dir", "DIR", "folder of the output (else the current one)")
@@ -75,19 +77,17 @@ def main(args: argparse.Namespace) -> int:
     began = time.monotonic()
     wish = decide(args)
     _warn(args, wish)
-    spec = inputs.load(args, offline=args.offline)
+    project = projects.open_project(args, offline=args.offline)
     if args.dry_run:
         from linuxkit.spec import metadata
 
-        sys.stdout.buffer.write(metadata.render(spec, "json" if args.json else "yaml"))
+        sys.stdout.buffer.write(metadata.render(project.spec, "json" if args.json else "yaml"))
         return 0
-    store = linuxkit.open_store(args.cache or None)
+    store = project.store
     plan = linuxkit.resolve(
-        spec,
+        project.spec,
         store=store,
-        sources=linuxkit.default_sources(
-            store, mirrors=args.mirror, certs=args.cert_file, pull=args.pull
-        ),
+        sources=project.sources,
         arch=wish.arch,
         offline=args.offline,
         sbom="" if args.no_sbom else args.sbom_output,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import linuxkit
 from linuxkit.cli import inputs
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
     """Print it."""
     from linuxkit.spec import metadata
 
-    spec = inputs.load(args)
+    spec = inputs.load(args, lock=linuxkit.open_lock(args.files))
     text = metadata.render(spec, "json") if args.json else metadata.annotated(spec).encode()
     sys.stdout.buffer.write(text)
     return 0

@@ -15,26 +15,53 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from linuxkit.cli.arguments import Parser
+    from linuxkit.sources.lock import Lock
+    from linuxkit.spec.inputs import Remote
 
 
 def add(parser: Parser) -> None:
     """The files, and what their variables and packages stand for."""
+    add_files(parser)
+    parser.add_value("--arch", "ARCH", "architecture of the system (else this machine's)")
+
+
+def add_files(parser: Parser) -> None:
+    """The files and the values of their variables, for any number of architectures."""
     text = "YAML file or URL; - is standard input"
     parser.add_argument("files", nargs="+", metavar="FILE", help=text)
     text = "value of a variable that a file declares; without =VALUE that of the environment"
     parser.add_value("--set", "NAME[=VALUE]", text, default=[])
-    parser.add_value("--arch", "ARCH", "architecture of the system (else this machine's)")
 
 
-def load(args: argparse.Namespace, *, offline: bool = False) -> linuxkit.Spec:
-    """The configuration that the arguments lead to.  Raises LK0101, LK0113 and as linuxkit.load."""
+def load(
+    args: argparse.Namespace,
+    *,
+    architecture: str = "",
+    lock: Lock | None = None,
+    remote: Remote | None = None,
+) -> linuxkit.Spec:
+    """The configuration that the arguments lead to; ``remote`` reads URLs.
+
+    Raises LK0101, LK0113 and as linuxkit.load.
+    """
     return linuxkit.load(
         args.files,
-        arch=arch(args.arch),
-        stdin=sys.stdin.buffer.read() if "-" in args.files else None,
+        arch=architecture or arch(args.arch),
+        stdin=_stdin(args),
         values=values(args.set),
-        offline=offline,
+        lock=lock,
+        remote=remote,
     )
+
+
+def _stdin(args: argparse.Namespace) -> bytes | None:
+    """Standard input, which can be read only once, where it is one of the files."""
+    if "-" not in args.files:
+        return None
+    if not hasattr(args, "stdin"):
+        args.stdin = sys.stdin.buffer.read()
+    found: bytes = args.stdin
+    return found
 
 
 def arch(name: str) -> str:

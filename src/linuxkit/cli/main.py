@@ -29,6 +29,8 @@ VERBS = {
     "validate": "check YAML files without building",
     "config": "show what several YAML files come to",
     "schema": "print the JSON Schema of a YAML file",
+    "lock": "write down what every reference stands for",
+    "fetch": "fetch all that a build needs",
     "new": "print a commented YAML file to start from",
     "pkg": "stock packages: list, lock, build",
     "cache": "images in the store: list, pull, import, export, forget",
@@ -51,7 +53,7 @@ _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
 _USAGE_CODES = (
     "LK0101", "LK011", "LK02", "LK0302", "LK0325", "LK0418", "LK0613", "LK0701", "LK0709",
-    "LK072", "LK0801", "LK081",
+    "LK072", "LK0801", "LK081", "LK0434", "LK0435",
 )  # fmt: skip
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419")
 

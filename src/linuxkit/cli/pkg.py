@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +16,8 @@ if TYPE_CHECKING:
 
     from linuxkit.cli.arguments import Parser
     from linuxkit.recipes.debian.lock import Lock
-    from linuxkit.recipes.debian.release import Keyring
     from linuxkit.recipes.recipe import Recipe
     from linuxkit.recipes.relock import Refreshed
-
-_KEYRING = "LINUXKIT_DEBIAN_KEYRING"
-
 
 def configure(parser: Parser) -> None:
     """Add the commands and their flags."""
@@ -129,25 +123,12 @@ def _refresh(
     store: Store,
     keyring: Sequence[Path],
 ) -> Refreshed:
-    from linuxkit.net.http import Transport
-    from linuxkit.recipes import relock, settings
-    from linuxkit.recipes.debian import archive, mirror
-    from linuxkit.sources.packages import pool_of
+    from linuxkit.recipes import relock
+    from linuxkit.sources.packages import bench_of
 
     if not recipes:
         return relock.Refreshed(old, ())
-    mirrors = mirror.choose(os.environ, settings.load(os.environ))
-    found = archive.reach(
-        mirrors, _keyring(keyring), Transport(hint=mirror.HINT), datetime.now(UTC)
-    )
-    return relock.refresh(old, recipes, arches, relock.Bench(found, pool_of(store), store))
-
-
-def _keyring(named: Sequence[Path]) -> Keyring:
-    from linuxkit.recipes.debian import release
-
-    other = os.environ.get(_KEYRING, "")
-    return release.Keyring(named or ([Path(other)] if other else release.shipped_keys()))
+    return relock.refresh(old, recipes, arches, bench_of(store, keyring))
 
 
 def _is_stale(recipe: Recipe, lock: Lock, arches: Sequence[str]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import linuxkit
 from linuxkit.base.errors import Error
 from linuxkit.cli import inputs, render
 from linuxkit.cli.main import status_of
@@ -28,7 +29,7 @@ def configure(parser: Parser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check; with ``--json`` the result goes to standard output whatever it is."""
     try:
-        inputs.load(args)
+        inputs.load(args, lock=linuxkit.open_lock(args.files))
     except Error as error:
         if not args.json:
             raise

@@ -53,6 +53,18 @@ def open_image(store: Store, descriptor: Descriptor, platform: Platform) -> Imag
     return _open(store, choose(descriptor, _manifests(store, descriptor, depth=1), platform)[0])
 
 
+def describe(store: Store, digest: Digest) -> Descriptor | None:
+    """The descriptor of an index or manifest that is in the store; None when it is not there.
+
+    What has no ``mediaType`` is of the OCI kind that its members say.  Raises LK0305, LK0308 and
+    LK0307 (no document of an image).
+    """
+    if not store.has(digest):
+        return None
+    data = store.read(digest, model.MANIFEST_LIMIT)
+    return Descriptor(model.media_type(data, digest), digest, len(data))
+
+
 def choose(
     root: Descriptor, entries: Iterable[Descriptor], wanted: Platform
 ) -> tuple[Descriptor, ...]:

@@ -150,6 +150,17 @@ def decode_config(data: bytes, descriptor: Descriptor) -> ImageConfig:
     )
 
 
+def media_type(data: bytes, digest: Digest) -> str:
+    """What kind of document a manifest or index says it is; else its members tell.
+
+    Raises LK0307, LK0308.
+    """
+    if len(data) > MANIFEST_LIMIT:
+        raise Error("LK0308", f"{digest}: {len(data)} bytes; {MANIFEST_LIMIT} are allowed")
+    doc = _Object(_load(data, digest), digest, _DOCUMENT_FIELDS)
+    return doc.text("mediaType", OCI_INDEX if "manifests" in doc.value else OCI_MANIFEST)
+
+
 def decode_descriptor(value: object, at: str) -> Descriptor:
     """Read one descriptor from decoded JSON; ``at`` names the place in messages."""
     return _descriptor(_Object(value, at, _DESCRIPTOR_FIELDS))

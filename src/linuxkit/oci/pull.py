@@ -50,11 +50,7 @@ def pull(
     configs = pulling.missing(manifest.config for manifest in needed)
     layers = pulling.missing(layer for manifest in needed for layer in manifest.layers)
     for config in configs:
-        if config.size > model.CONFIG_LIMIT:
-            raise Error(
-                "LK0308", f"{config.digest}: a configuration of {config.size} bytes, "
-                f"{model.CONFIG_LIMIT} are allowed",
-            )  # fmt: skip
+        _check_config(config)
     if configs or layers:
         total = sum(blob.size for blob in (*configs, *layers))
         with events.task("download", str(ref), total) as task:
@@ -68,6 +64,31 @@ def pull(
             referrers.add(store, ref.name, digest, found)
     store.set_name(str(ref), root)
     return root
+
+
+def look(
+    client: Client, ref: Ref, platform: Platform, store: Store
+) -> tuple[Descriptor, image.Image]:
+    """The index or manifest that ``ref`` means now, and its image for ``platform``; no layers come.
+
+    The index, the manifest and the configuration are stored, without a name.  Raises as
+    :func:`pull`.
+    """
+    pulling = _Pull(client, place_of(ref), store)
+    root = pulling.root(ref.digest or ref.tag or _LATEST)
+    chosen = next(pulling.manifests(root, platform))
+    config = pulling.read(chosen).config
+    _check_config(config)
+    pulling.fetch(pulling.missing([config]), lambda _done: None)
+    return root, image.open_image(store, root, platform)
+
+
+def _check_config(config: Descriptor) -> None:
+    if config.size > model.CONFIG_LIMIT:
+        raise Error(
+            "LK0308", f"{config.digest}: a configuration of {config.size} bytes, "
+            f"{model.CONFIG_LIMIT} are allowed",
+        )  # fmt: skip
 
 
 class _Pull:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import files, resources
 from linuxkit.base.errors import Error, printable, suggestion
@@ -12,6 +13,7 @@ from linuxkit.recipes import tag
 from linuxkit.recipes.debian import lock as locks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from linuxkit.base.where import Where
@@ -19,13 +21,31 @@ if TYPE_CHECKING:
     from linuxkit.oci.store import Store
     from linuxkit.recipes.debian.lock import Deb, Lock
     from linuxkit.recipes.debian.pool import Pool
+    from linuxkit.recipes.recipe import Recipe
+
+
+class Pins(NamedTuple):
+    """Packages that a lock of the user's own holds still: their tags and what they are made of."""
+
+    lock: Lock = locks.EMPTY
+    tags: Mapping[str, Mapping[str, str]] = MappingProxyType({})  # package → OCI architecture → tag
+
+    def tag(self, name: str, arch: str) -> str | None:
+        """The tag of ``name`` for ``arch``, if it is held."""
+        return self.tags.get(name, {}).get(arch)
 
 
 class Shelf:
     """The recipes in ``folder`` and the lock that goes with them; both are read when needed."""
 
-    def __init__(self, folder: Path | None = None, lock: Path | None = None) -> None:
-        """By default the stock recipes, and the lock of ``LINUXKIT_PACKAGES_LOCK`` or theirs."""
+    def __init__(
+        self, folder: Path | None = None, lock: Path | None = None, pins: Pins | None = None
+    ) -> None:
+        """By default the stock recipes, and the lock of ``LINUXKIT_PACKAGES_LOCK`` or theirs.
+
+        What ``pins`` hold goes before what that lock says.
+        """
+        self._pins = pins or Pins()
         self.folder = folder or resources.packages()
         self.lock_path = lock or locks.path()
         self._lock: Lock | None = None
@@ -61,18 +81,65 @@ class Shelf:
             )  # fmt: skip
         return self.folder / name
 
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of a package.  Raises LK0501 and as recipe.load."""
+        from linuxkit.recipes import recipe
+
+        return recipe.load(self.path(name))
+
+    def is_solved(self, name: str, arch: str) -> bool:
+        """Whether ``name`` is made of Debian packages on ``arch``, which a lock has to name."""
+        says = self.recipe(name).says
+        return arch in says.arches and bool(says.debian or says.kernel)
+
+    def pins(self, name: str, arch: str) -> Pins:
+        """What holds ``name`` still as the shelf's own lock has it.  Raises as :meth:`repinned`."""
+        return self.repinned(name, arch, self.lock)
+
+    def repinned(self, name: str, arch: str, lock: Lock) -> Pins:
+        """What holds ``name`` still with the .debs of ``lock``, as it is made today.
+
+        Raises LK0501, and LK0538 to LK0540 where lock and recipe do not fit.
+        """
+        from linuxkit.recipes import builder
+
+        recipe = self.recipe(name)
+        debs = builder.locked_debs(recipe, lock, arch)
+        locked = lock.of(name, arch) if debs else locks.Locked(recipe.inputs(arch), ())
+        named = {key: lock.debs[key] for key in (locked.debs if locked else ())}
+        mine = locks.Lock({}, {name: {arch: locked}} if locked else {}, named)
+        return Pins(mine, {name: {arch: tag.compute(recipe.folder, lock, arch)}})
+
     def reference(self, name: str, arch: str, where: Where | None = None) -> str:
         """The image reference of ``name`` for the OCI architecture ``arch``; it ends in a hash of
         all that the image is made of.  Raises LK0501, LK0530, LK0531, LK0534.
         """  # noqa: D205
+        folder = self.path(name, where)
+        held = self._pins.tag(name, arch)
+        if held is not None:
+            return tag.reference(name, held)
         key = (name, arch)
         if key not in self._tags:
-            self._tags[key] = tag.compute(self.path(name, where), self.lock, arch)
+            self._tags[key] = tag.compute(folder, self.lock, arch)
         return tag.reference(name, self._tags[key])
 
     def debs(self, name: str, arch: str) -> tuple[Deb, ...]:
-        """What the lock names for ``name`` on ``arch``."""
-        return self.lock.debs_of(name, arch)
+        """What the lock names for ``name`` on ``arch``.  Raises LK0438."""
+        return self._lock_of(name, arch).debs_of(name, arch)
+
+    def _lock_of(self, name: str, arch: str) -> Lock:
+        """The lock that speaks for ``name``; one of the user's must fit the recipe of today."""
+        held = self._pins.tag(name, arch)
+        if held is None:
+            return self.lock
+        if tag.compute(self.path(name), self._pins.lock, arch) != held:
+            raise Error(
+                "LK0438",
+                f'the stock package "{name}" is made otherwise by this version of linuxkit than '
+                f"when it was locked ({held})",
+                hint=f"take it as it is made now: linuxkit lock FILE... --update {name}",
+            )
+        return self._pins.lock
 
     def present(self, name: str, arch: str, store: Store) -> Descriptor | None:
         """The image of ``name`` for ``arch`` if the store has all of it."""
@@ -100,9 +167,9 @@ class Shelf:
         return found
 
     def _make(self, name: str, arch: str, store: Store, pool: Pool) -> Descriptor:
-        from linuxkit.recipes import builder, recipe
+        from linuxkit.recipes import builder
 
-        return builder.build(recipe.load(self.path(name)), self.lock, arch, pool, store)
+        return builder.build(self.recipe(name), self._lock_of(name, arch), arch, pool, store)
 
 
 def _whole(reference: str, store: Store) -> Descriptor | None:

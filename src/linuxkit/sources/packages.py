@@ -11,6 +11,7 @@ from linuxkit.recipes.stock import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from linuxkit.net.http import Transport
     from linuxkit.oci.model import Descriptor, Platform
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from linuxkit.oci.store import Store
     from linuxkit.recipes.debian.mirror import Mirrors
     from linuxkit.recipes.debian.pool import Pool
+    from linuxkit.recipes.relock import Bench
+
+_KEYRING = "LINUXKIT_DEBIAN_KEYRING"
 
 
 def pool_of(store: Store) -> Pool:
@@ -25,6 +29,24 @@ def pool_of(store: Store) -> Pool:
     from linuxkit.recipes.debian.pool import Pool
 
     return Pool(store, _mirrors, _transport)
+
+
+def bench_of(store: Store, keyring: Sequence[Path] = ()) -> Bench:
+    """What locking works with: the archives that are reached now, their signatures checked.
+
+    ``keyring`` are files of OpenPGP keys; else LINUXKIT_DEBIAN_KEYRING names one, else Debian's
+    own are trusted.  Raises LK0410 and its kin, LK0506, LK051x.
+    """
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from linuxkit.recipes.debian import archive, release
+    from linuxkit.recipes.relock import Bench
+
+    other = os.environ.get(_KEYRING, "")
+    keys = release.Keyring(keyring or ([Path(other)] if other else release.shipped_keys()))
+    found = archive.reach(_mirrors(), keys, _transport(), datetime.now(UTC))
+    return Bench(found, pool_of(store), store)
 
 
 def _mirrors() -> Mirrors:

@@ -47,12 +47,21 @@ class Registries:
         self._client: Client | None = None
         self._asked: set[tuple[Ref, Platform]] = set()
 
+    @property
+    def client(self) -> Client:
+        """Who talks to registries, made when first asked for.  Raises LK0325, LK0418."""
+        from linuxkit.oci import registry
+
+        if self._client is None:
+            self._client = registry.Client(registry.options(self._mirrors, self._certs))
+        return self._client
+
     def find(self, ref: Ref, platform: Platform, /) -> Descriptor | None:
         """The image, pulled; None only for stock packages.
 
         Raises LK0306, LK032x (refused by the registry), LK041x (not reached).
         """
-        from linuxkit.oci import pull, registry
+        from linuxkit.oci import pull
 
         if ref.name.startswith(_STOCK):
             return None
@@ -60,9 +69,7 @@ class Registries:
         found = None if again else self._stored(ref, platform)
         if found is not None:
             return found
-        if self._client is None:
-            self._client = registry.Client(registry.options(self._mirrors, self._certs))
-        pulled = pull.pull(self._client, ref, platform, self._store, artifacts=self._artifacts)
+        pulled = pull.pull(self.client, ref, platform, self._store, artifacts=self._artifacts)
         self._asked.add((ref, platform))
         return pulled
 

@@ -16,6 +16,7 @@ from linuxkit.spec.model import Spec
 from linuxkit.spec.node import Mapping, find
 
 if TYPE_CHECKING:
+    from linuxkit.spec.inputs import Remote
     from linuxkit.spec.node import Node
 
 DEPTH_LIMIT = 16
@@ -34,10 +35,10 @@ class Document(NamedTuple):
 class Gatherer:
     """Collects documents in the order of merging, and what was wrong with them."""
 
-    def __init__(self, *, stdin: bytes | None, offline: bool, errors: list[Error]) -> None:
+    def __init__(self, *, stdin: bytes | None, remote: Remote, errors: list[Error]) -> None:
         self.documents: list[Document] = []
         self._stdin = stdin
-        self._offline = offline
+        self._remote = remote
         self._errors = errors
         self._open: list[str] = []  # identities of what is being read, the outermost first
         self._known: set[str] = set()
@@ -46,7 +47,7 @@ class Gatherer:
     def add(self, given: Input) -> None:
         """Read ``given``, with all that it includes."""
         try:
-            text = given.read(stdin=self._stdin, offline=self._offline)
+            text = given.read(stdin=self._stdin, remote=self._remote)
         except Error as error:
             self._errors.append(error)
         else:
@@ -76,7 +77,7 @@ class Gatherer:
             self._refuse(inner, text)
             if inner.identity in self._known:
                 return  # two files may include a third one
-            content = inner.read(stdin=None, offline=self._offline)
+            content = inner.read(stdin=None, remote=self._remote, where=place.where)
             self._included += len(content)
             if self._included > yaml.TEXT_LIMIT:
                 limit = yaml.TEXT_LIMIT >> 20

@@ -7,15 +7,42 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from linuxkit.base.errors import Error, printable
 from linuxkit.base.files import os_error
 from linuxkit.spec import yaml
 
+if TYPE_CHECKING:
+    from linuxkit.base.where import Where
+
 STDIN = "-"
 _LIMIT = 4 * yaml.TEXT_LIMIT  # bytes; a character has at most four
 _REMOTE = ("http://", "https://")
+
+
+class Remote(Protocol):
+    """Who reads the texts that lie on other machines."""
+
+    def read(self, url: str, *, limit: int, where: Where | None) -> bytes:
+        """The bytes at ``url``, which is named at ``where``, at most ``limit`` of them."""
+
+
+class Web:
+    """Reads them from where they lie, unless ``offline``."""
+
+    def __init__(self, *, offline: bool = False) -> None:
+        self._offline = offline
+
+    def read(self, url: str, *, limit: int, where: Where | None) -> bytes:
+        """The bytes.  Raises LK0402 (offline), LK041x."""
+        from linuxkit.net import http
+        from linuxkit.net import url as urls
+
+        if self._offline:
+            shown = urls.shown(url)
+            raise Error("LK0402", f"{shown} cannot be read without the network", where=where)
+        return http.Transport().read(url, limit=limit)
 
 
 class Input(NamedTuple):
@@ -60,18 +87,13 @@ class Input(NamedTuple):
             raise Error("LK0210", f'"{printable(text)}" cannot be included from a URL')
         return Input(joined)
 
-    def read(self, *, stdin: bytes | None, offline: bool) -> str:
-        """The text.  Raises LK0201 (not UTF-8), LK0210 (not there), LK0402 (offline), LK041x."""
+    def read(self, *, stdin: bytes | None, remote: Remote, where: Where | None = None) -> str:
+        """The text.  Raises LK0201 (not UTF-8), LK0210 (not there), and what ``remote`` raises."""
         if self.address == STDIN:
             return yaml.decode_text(stdin or b"", self.name)
         if not self.is_url:
             return yaml.decode_text(_read_file(Path(self.address)), self.name)
-        if offline:
-            raise Error("LK0402", f"{self.name} cannot be read without the network")
-        from linuxkit.net import http
-
-        data = http.Transport().read(self.address, limit=_LIMIT)
-        return yaml.decode_text(data, self.name)
+        return yaml.decode_text(remote.read(self.address, limit=_LIMIT, where=where), self.name)
 
 
 def _read_file(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from linuxkit.base.errors import Error, raise_all
 from linuxkit.spec import check, patches
 from linuxkit.spec.decode import collect
 from linuxkit.spec.documents import Gatherer
-from linuxkit.spec.inputs import Input
+from linuxkit.spec.inputs import Input, Web
 from linuxkit.spec.merge import merge
 from linuxkit.spec.model import Spec
 from linuxkit.spec.node import scalars
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from linuxkit.base.where import Where
     from linuxkit.spec.documents import Document
+    from linuxkit.spec.inputs import Remote
     from linuxkit.spec.node import Node
 
 _PACKAGE = "@pkg:"
@@ -43,15 +44,17 @@ def load(
     stdin: bytes | None = None,
     values: Mapping[str, str] | None = None,
     offline: bool = False,
+    remote: Remote | None = None,
 ) -> Spec:
     """Read, decode, merge and check the files and URLs ``inputs``; "-" stands for ``stdin``.
 
     A value that begins with ``@pkg:`` is replaced by what ``packages`` makes of it, a variable by
-    what ``values`` says.  Raises everything that is wrong in all of them at once: LK02xx, LK0302,
+    what ``values`` says; ``remote`` reads URLs, by default from where they lie unless ``offline``.
+    Raises everything that is wrong in all of them at once: LK02xx, LK0302,
     what ``packages`` raises, and LK0402 or LK041x for a URL.
     """
     errors: list[Error] = []
-    gatherer = Gatherer(stdin=stdin, offline=offline, errors=errors)
+    gatherer = Gatherer(stdin=stdin, remote=remote or Web(offline=offline), errors=errors)
     for given in inputs:
         gatherer.add(Input(str(given)))
     return _finish(gatherer.documents, packages, values or {}, errors)
@@ -66,7 +69,7 @@ def parse(
 ) -> Spec:
     """One checked configuration from YAML text that is already at hand; raises as :func:`load`."""
     errors: list[Error] = []
-    gatherer = Gatherer(stdin=None, offline=False, errors=errors)
+    gatherer = Gatherer(stdin=None, remote=Web(), errors=errors)
     gatherer.add_text(Input(file), text)
     return _finish(gatherer.documents, packages, values or {}, errors)
 

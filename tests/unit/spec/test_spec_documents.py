@@ -9,7 +9,7 @@ import pytest
 
 from linuxkit.base.errors import Error
 from linuxkit.spec import documents, load
-from linuxkit.spec.inputs import Input
+from linuxkit.spec.inputs import Input, Web
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_password_in_a_url_is_not_shown():
     assert given.name == "https://***@host/a.yml"
     assert given.beside("b.yml").address == "https://me:secret@host/b.yml"
     with pytest.raises(Error) as caught:
-        given.read(stdin=None, offline=True)
+        given.read(stdin=None, remote=Web(offline=True))
     assert str(caught.value) == f"{given.name} cannot be read without the network [LK0402]"
 
 

@@ -96,7 +96,7 @@ def load(place: Path) -> Lock:
 def _decode(value: Any) -> Lock:  # noqa: ANN401 - JSON
     if value["version"] != _VERSION:
         raise ValueError(f"version {value['version']!r}; this tool reads version {_VERSION}")
-    debs = {key: _deb(fields) for key, fields in value["debs"].items()}
+    debs = {key: read_deb(fields) for key, fields in value["debs"].items()}
     packages = {
         recipe: {
             arch: Locked(str(locked["inputs"]), tuple(locked["debs"]))
@@ -112,7 +112,8 @@ def _decode(value: Any) -> Lock:  # noqa: ANN401 - JSON
     return Lock(value["suites"], packages, debs)
 
 
-def _deb(fields: Any) -> Deb:  # noqa: ANN401 - JSON
+def read_deb(fields: Any) -> Deb:  # noqa: ANN401 - JSON
+    """A .deb from its JSON form.  Raises ValueError, KeyError, TypeError, LK0301, LK0504."""
     found = Deb(
         fields["package"], fields["version"], fields["suite"], fields["pool"], fields["seen"],
         fields["size"], digest.parse("sha256:" + fields["sha256"]),
@@ -138,13 +139,14 @@ def encode(lock: Lock) -> bytes:
             for recipe, arches in lock.packages.items()
             if arches
         },
-        "debs": {key: _fields(deb) for key, deb in lock.debs.items() if key in used},
+        "debs": {key: deb_fields(deb) for key, deb in lock.debs.items() if key in used},
     }
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
     return text.encode() + b"\n"
 
 
-def _fields(deb: Deb) -> dict[str, object]:
+def deb_fields(deb: Deb) -> dict[str, object]:
+    """The JSON form of a .deb."""
     return {**deb._asdict(), "sha256": digest.hex_of(deb.sha256)}
 
 

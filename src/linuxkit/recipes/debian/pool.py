@@ -101,14 +101,14 @@ def _not_had(deb: Deb, failures: Sequence[Error]) -> Error:
     if codes & {"LK0304", "LK0305", "LK0414"}:
         return Error(
             "LK0528", f"what the mirror has as {name} is another file than the lock names",
-            hint="use another mirror, or refresh the lock: linuxkit pkg lock --update",
+            hint="use another mirror, or lock what it has: linuxkit lock FILE... --update",
             detail=tried,
         )  # fmt: skip
     if codes == {"LK0411"} or not failures:
         return Error(
             "LK0527", f"no archive has {name} any more",
-            hint="refresh the lock (linuxkit pkg lock --update), or name a snapshot service with "
-            "LINUXKIT_DEBIAN_SNAPSHOT", detail=tried,
+            hint="lock the versions that there are now (linuxkit lock FILE... --update), or name a "
+            "snapshot service with LINUXKIT_DEBIAN_SNAPSHOT", detail=tried,
         )  # fmt: skip
     first = failures[0]
     return Error(first.code, first.message, hint=first.hint, detail=f"while fetching {name}")

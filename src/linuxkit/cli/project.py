@@ -1,0 +1,108 @@
+"""A system as the command line names it: its YAML, its lock, and where images come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import linuxkit
+from linuxkit.base import events
+from linuxkit.base.errors import Error, raise_all
+from linuxkit.cli import inputs
+from linuxkit.oci.model import Platform
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from linuxkit.build.source import Source
+    from linuxkit.cli.arguments import Parser
+    from linuxkit.sources.includes import Includes
+    from linuxkit.sources.lock import Lock
+    from linuxkit.spec.model import Spec
+
+_SHOWN = 3  # names in a line
+
+
+class Project(NamedTuple):
+    """What a build works with."""
+
+    store: linuxkit.Store
+    spec: Spec
+    lock: Lock | None
+    sources: Sequence[Source]
+    arch: str  # as OCI has it
+
+
+def add(parser: Parser) -> None:
+    """The flags about the lock."""
+    parser.add_switch("--locked", "fail where linuxkit.lock does not settle what a name stands for")
+    parser.add_switch("--no-lock", "do not look at linuxkit.lock")
+
+
+def open_project(args: argparse.Namespace, *, offline: bool = False) -> Project:
+    """Read the lock and the YAML.
+
+    Raises LK0114, LK0435 for everything that is not pinned where ``--locked`` asks for that, and
+    as open_lock and linuxkit.load.
+    """
+    from linuxkit.sources.includes import Includes
+
+    if args.locked and args.no_lock:
+        raise Error("LK0114", "--locked and --no-lock exclude each other")
+    lock = _lock(args)
+    store = linuxkit.open_store(args.cache or None)
+    arch = inputs.arch(args.arch)
+    includes = Includes(store, lock.includes if lock else {}, offline=offline)
+    spec = inputs.load(args, lock=lock, remote=includes)
+    if args.locked or lock is not None:
+        _compare(lock, spec, arch, includes, strict=args.locked)
+    sources = linuxkit.default_sources(
+        store,
+        mirrors=args.mirror,
+        certs=args.cert_file,
+        pull=getattr(args, "pull", False),
+        lock=lock,
+    )
+    return Project(store, spec, lock, sources, arch)
+
+
+def _lock(args: argparse.Namespace) -> Lock | None:
+    if not args.no_lock:
+        return linuxkit.open_lock(args.files)
+    from linuxkit.sources import lock
+
+    path = lock.place(args.files)
+    if path.exists():
+        events.note(f"{path} is not looked at", level="warning", code="LK0436")
+    return None
+
+
+def _compare(
+    lock: Lock | None, spec: Spec, arch: str, includes: Includes, *, strict: bool
+) -> None:
+    """Raise LK0435 for everything that the lock does not settle, or only tell of it."""
+    from linuxkit.sources.lock import EMPTY
+
+    errors = list(_unpinned(lock or EMPTY, spec, arch, includes))
+    if strict:
+        raise_all(errors)
+    elif errors:
+        names = [error.message.partition(" ")[0] for error in errors]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        events.note(
+            f"not in linuxkit.lock: {', '.join(names[:_SHOWN])}{more}; linuxkit lock adds them",
+            level="warning",
+            code="LK0436",
+        )
+
+
+def _unpinned(lock: Lock, spec: Spec, arch: str, includes: Includes) -> Iterator[Error]:
+    from linuxkit.sources.locked import unpinned
+
+    hint = "write it down: linuxkit lock FILE..."
+    for url, where in includes.unpinned():
+        yield Error("LK0435", f"{url} is not in linuxkit.lock", hint=hint, where=where)
+    for want in unpinned(lock, spec, Platform("linux", arch)):
+        yield Error(
+            "LK0435", f"{want.ref} is not in linuxkit.lock", hint=hint, where=want.where
+        )

@@ -106,15 +106,30 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     except OSError as error:
         raise os_error(error, "lock", path) from error
     try:
-        kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
-        request = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
         try:
-            fcntl.fcntl(handle, fcntl.F_OFD_SETLKW, request)
+            lock(handle, shared=shared)
         except OSError as error:
             raise os_error(error, "lock", path) from error
         yield
     finally:
         os.close(handle)
+
+
+def lock(handle: int, *, shared: bool = False, wait: bool = True) -> bool:
+    """Lock an open file until it is closed, as :func:`locked` does.
+
+    False when somebody else has it, unless we ``wait`` for that.  Raises OSError where files cannot
+    be locked.
+    """
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    request = struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+    try:
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, request)
+    except OSError as error:
+        if not wait and error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
 
 
 def copy_range(source: BinaryIO, out: BinaryIO, size: int, offset: int = 0) -> None:

@@ -99,6 +99,7 @@ def main(args: argparse.Namespace) -> int:
     system = linuxkit.assemble(plan, store=store)
     if wish.stream:
         _stream(system, wish)
+        inputs.keep_uses(args, store)
         return 0
     artifacts = linuxkit.emit(
         system,
@@ -108,6 +109,7 @@ def main(args: argparse.Namespace) -> int:
         compression=str(wish.compression),
     )
     sizes = system.sizes(wish.compression) if wish.report else ()
+    inputs.keep_uses(args, store)
     took_s = time.monotonic() - began
     if args.json:
         print(_result_json(plan, artifacts, sizes, took_s))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import linuxkit
 from linuxkit.base import files, platform
-from linuxkit.base.errors import Error
+from linuxkit.base.errors import Error, printable
+from linuxkit.cli import housekeeping
 from linuxkit.oci import ref
 from linuxkit.oci.model import Platform
 
@@ -29,9 +31,12 @@ def configure(parser: Parser) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     text = "list the images in the store"
     commands.add_parser("ls", help=text, description=text)
-    text = "forget images; blobs that others may share stay"
+    text = "forget images; `cache gc` frees the space that no other takes"
     rm = commands.add_parser("rm", help=text, description=text)
     rm.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
+    rm.add_argument(
+        "--published-only", action="store_true", help="only those that their registry has too"
+    )
     text = "fetch images from their registries; a name without tag means latest"
     pull = commands.add_parser("pull", help=text, description=text)
     pull.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
@@ -68,6 +73,12 @@ def configure(parser: Parser) -> None:
         help="only for this platform (else: oci has all that are there, others this machine's)",
     )  # fmt: skip
     save.add_argument("--outfile", metavar="FILE", required=True, help="- is standard output")
+    housekeeping.configure(
+        commands.add_parser("gc", help="remove what nothing names any more"),
+        commands.add_parser("fsck", help="check everything in the store, and repair it"),
+        commands.add_parser("du", help="show what takes the space"),
+        commands.add_parser("clean", help="empty the store"),
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -76,9 +87,15 @@ def main(args: argparse.Namespace) -> int:
     if args.command == "ls":
         _ls(store, as_json=args.json)
     elif args.command == "rm":
-        for name in args.name:
-            known = _known(store, name)
-            store.remove_name(known[0])
+        return housekeeping.remove(store, [_known(store, n)[0] for n in args.name], args)
+    elif args.command == "gc":
+        return housekeeping.collect(store, args)
+    elif args.command == "fsck":
+        return housekeeping.check(store, args)
+    elif args.command == "du":
+        return housekeeping.measure(store, as_json=args.json)
+    elif args.command == "clean":
+        return housekeeping.clean(store, args)
     elif args.command == "pull":
         _pull(store, args)
     elif args.command == "push":
@@ -92,15 +109,45 @@ def main(args: argparse.Namespace) -> int:
 
 def _ls(store: Store, *, as_json: bool) -> None:
     found = sorted(store.names())
+    rows = [_row(store, name, each) for name, each in found]
     if as_json:
         import json
 
-        rows = [{"name": name, "digest": each.digest, "size": each.size} for name, each in found]
         print(json.dumps(rows, indent=1))
         return
-    width = max((len(name) for name, _ in found), default=0)
-    for name, each in found:
-        print(f"{name:{width}}  {each.digest}")
+    if rows:
+        from linuxkit.cli.build import table
+
+        heads = ("name", "digest", "platforms", "size", "age")
+        print(table([heads, *(_cells(row) for row in rows)]))
+
+
+def _row(store: Store, name: str, root: Descriptor) -> dict[str, object]:
+    """What the store knows of an image; ``size`` is what lies here of it, in bytes."""
+    from linuxkit.oci.gc import reach
+
+    blobs = [store.path(digest) for digest in reach(store, [root.digest])]
+    there = [path.stat() for path in blobs if path.exists()]
+    try:
+        platforms = [str(each) for each in _present(store, root)]
+        since_s = time.time() - store.path(root.digest).stat().st_mtime
+    except (Error, OSError):
+        platforms, since_s = [], 0.0
+    return {
+        "name": name,
+        "digest": root.digest,
+        "platforms": platforms,
+        "size": sum(each.st_size for each in there),
+        "age": max(0, int(since_s)),
+    }
+
+
+def _cells(row: dict[str, object]) -> tuple[str, ...]:
+    from linuxkit.cli import render
+
+    platforms = ",".join(map(str, cast("list[str]", row["platforms"]))) or "-"
+    size, age = render.size(cast("int", row["size"])), housekeeping.age(cast("int", row["age"]))
+    return printable(str(row["name"])), str(row["digest"]), platforms, size, age
 
 
 def _pull(store: Store, args: argparse.Namespace) -> None:

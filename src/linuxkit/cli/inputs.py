@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import linuxkit
-from linuxkit.base import platform
+from linuxkit.base import events, platform
 from linuxkit.base.errors import Error, printable
 
 if TYPE_CHECKING:
@@ -62,6 +63,22 @@ def _stdin(args: argparse.Namespace) -> bytes | None:
         args.stdin = sys.stdin.buffer.read()
     found: bytes = args.stdin
     return found
+
+
+def keep_uses(args: argparse.Namespace, store: linuxkit.Store) -> None:
+    """Record what the build of the arguments' files used, so that ``cache gc`` leaves it.
+
+    The build is done and good: a store that cannot be written to only costs a later one.
+    """
+    from linuxkit.sources import lock
+
+    files = [name if "://" in name else str(Path(name).absolute()) for name in args.files]
+    choices = [arch(args.arch), *sorted(args.set), *args.format, args.compress, args.name, args.o]
+    pins = lock.place(args.files).absolute()
+    try:
+        store.keep_uses([*files, *choices], [str(pins)] if pins.is_file() else [])
+    except Error as error:
+        events.note(f"what was used is not recorded: {error}", level="debug")
 
 
 def arch(name: str) -> str:

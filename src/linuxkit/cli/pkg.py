@@ -84,7 +84,9 @@ def _build(names: Sequence[str], arches: Sequence[str], store: Store) -> int:
     for name in names:
         for arch in arches:
             shelf.image(name, arch, store, pool)
+            store.note_use(deb.sha256 for deb in shelf.debs(name, arch))
             print(shelf.reference(name, arch))
+    store.keep_uses(["pkg build", *names, *arches])
     return 0
 
 

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import time
 from typing import TYPE_CHECKING
 
 from linuxkit.base import files
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _BUFFER = 256 << 10
 _STALE_S = 3600
+_UNLOCKED_S = 10  # longer than any writer takes from making a draft to locking it
 
 
 class Draft:
@@ -158,23 +160,45 @@ class Drafts:
             self._sweep(os.fstat(handle).st_mtime)
         return handle, path
 
-    def _sweep(self, now_s: float) -> None:
-        """Remove drafts that are old and that no living process holds.
+    def now_s(self) -> float:
+        """The time by the file system's own clock, in seconds since 1970.  Raises OSError."""
+        with self.nameless() as file:
+            return os.fstat(file.fileno()).st_mtime
 
-        The age, by the file system's own clock, keeps us off a draft that was made but not locked
-        yet.  What cannot be examined is left: it may belong to somebody else.
+    def left(self) -> list[Path]:
+        """What dead processes have left.  Raises OSError."""
+        try:
+            now_s = self.now_s()
+        except OSError:  # nobody may write here
+            now_s = time.time()
+        return self._unheld(now_s - _UNLOCKED_S, remove=False)
+
+    def _sweep(self, now_s: float) -> None:
+        """Remove drafts that are old and that no living process holds."""
+        self._unheld(now_s - _STALE_S, remove=True)
+
+    def _unheld(self, before_s: float, *, remove: bool) -> list[Path]:
+        """Drafts of before a time by the file system's clock, that no living process holds.
+
+        The age keeps us off a draft that was made but not locked yet.  What cannot be examined is
+        left: it may belong to somebody else.
         """
+        unheld = []
         with os.scandir(self._folder) as found:
             for entry in found:
                 with contextlib.suppress(OSError):
-                    if entry.stat(follow_symlinks=False).st_mtime < now_s - _STALE_S:
-                        _remove_unheld(entry.path)
+                    if entry.stat(follow_symlinks=False).st_mtime < before_s:
+                        _examine(entry.path, remove=remove)
+                        unheld.append(self._folder / entry.name)
+        return sorted(unheld)
 
 
-def _remove_unheld(path: str) -> None:
+def _examine(path: str, *, remove: bool) -> None:
+    """Raise OSError if a living process holds the draft, else remove it, if that is wished."""
     handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)  # noqa: PTH108 - a plain string, straight from scandir
+        if remove:
+            os.unlink(path)  # noqa: PTH108 - a plain string, straight from scandir
     finally:
         os.close(handle)

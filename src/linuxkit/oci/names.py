@@ -46,6 +46,25 @@ class Names:
         """All names, in the order of the file, and what they stand for."""
         return tuple((name, self._decode(n)) for name, n in self._by_name.items())
 
+    def roots(self) -> tuple[Descriptor, ...]:
+        """What all entries stand for, also those that have no name, or one of another entry."""
+        return tuple(self._decode(n) for n in range(len(self._entries)))
+
+    def faults(self) -> tuple[Error, ...]:
+        """What is wrong with entries (LK0310)."""
+        return tuple(fault for n in range(len(self._entries)) if (fault := self._fault(n)))
+
+    def sound(self) -> Names:
+        """The same without the entries that are faulty."""
+        return self._changed([e for n, e in enumerate(self._entries) if not self._fault(n)])
+
+    def _fault(self, n: int) -> Error | None:
+        try:
+            self._decode(n)
+        except Error as error:
+            return error
+        return None
+
     def with_name(self, name: str, descriptor: Descriptor) -> Names:
         """The same with one name added or replaced."""
         marked = {**dict(descriptor.annotations), REF_NAME: name}

@@ -5,7 +5,8 @@ is left to :mod:`linuxkit.oci.image`, how they are made and fetched to the layer
 
 On disk it is what the Go tool calls its cache (image-spec, image-layout.md): ``oci-layout``,
 ``index.json``, ``blobs/sha256/HEX`` and the lock file ``.lock``.  What only we understand lies in
-``linuxkit/``: drafts in ``tmp``, and ``derived/KK/KEY/FORM``.
+``linuxkit/``: drafts in ``tmp``, ``derived/KK/KEY/FORM``, records of ``uses`` by builds, ``leases``
+of running processes, and ``trash``: what was collected while somebody may still want it.
 
 Crashes: a file is written as a draft, flushed to disk and only then renamed, so a name never leads
 to half a file, whatever is killed and whenever the power fails.  The record of a derived form is
@@ -21,24 +22,30 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from linuxkit.base import digest as digests
 from linuxkit.base import files
 from linuxkit.base.digest import Digest
 from linuxkit.base.errors import Error
 from linuxkit.oci import names as names_
+from linuxkit.oci import uses
 from linuxkit.oci.draft import BlobWriter, Drafts
+from linuxkit.oci.folders import Folders
+from linuxkit.oci.lease import Lease, Leases
+from linuxkit.oci.trash import Trash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.names import Names
+    from linuxkit.oci.uses import Use
+
+T = TypeVar("T")
 
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
-_FORM = r"[a-z0-9][a-z0-9._+-]{0,63}"
 _RECORD = rb"(sha256:[0-9a-f]{64}) (0|[1-9][0-9]{0,15})\n"
 _INDEX_LIMIT = 64 << 20  # bytes of index.json: some two hundred thousand names
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -68,36 +75,39 @@ class Blob(NamedTuple):
 class Store:
     """The store in the folder ``root``, which is made when something is first written.
 
-    Readers take no lock and need no permission to write.  ``sync=False`` leaves out every flush to
-    disk, for stores that are thrown away.
+    Readers wait for nobody and need no permission to write; a lease tells that there are some.
+    ``sync=False`` leaves out every flush to disk, for stores that are thrown away.
     """
 
     def __init__(self, root: Path, *, sync: bool = True) -> None:
         self.root = root
         self._sync = sync
-        self._blobs = root / "blobs" / "sha256"
-        self._derived = root / "linuxkit" / "derived"
-        self._tmp = root / "linuxkit" / "tmp"
-        self._drafts = Drafts(self._tmp)
-        self._index = root / "index.json"
-        self._lock = root / ".lock"
+        self.at = Folders(root)
+        self.drafts = Drafts(self.at.tmp)
         self._names: Names | None = None
         self._stamp: tuple[int, ...] = ()
+        self._noted = uses.Noted()
+        self.leases = Leases(self.at.leases)
+        self.trash = Trash(self.at.trash)
+        self._lease: Lease | None = None
 
     # Blobs
 
     def path(self, digest: Digest) -> Path:
         """Where the blob lies, or would."""
-        return self._blobs / digests.hex_of(digest)
+        return self.at.blob(digest)
 
     def has(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the blob is there, with ``size`` bytes if that is given.  Raises LK0102."""
+        self._hold()
+        path = self.path(digest)
         try:
-            found = self.path(digest).stat()
+            found = self._there(path, path.name, path.stat)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise files.os_error(error, "look at") from error
+        self._noted.blobs.add(digest)
         return size is None or found.st_size == size
 
     def open(self, digest: Digest, size: int | None = None) -> BinaryIO:
@@ -105,8 +115,10 @@ class Store:
 
         Raises LK0303 (not there), LK0304 (not of ``size`` bytes), LK0102.
         """
+        self._hold()
+        path = self.path(digest)
         try:
-            blob = self.path(digest).open("rb")
+            blob = self._there(path, path.name, lambda: path.open("rb"))
         except FileNotFoundError as error:
             raise Error(
                 "LK0303",
@@ -115,6 +127,7 @@ class Store:
             ) from error
         except OSError as error:
             raise files.os_error(error, "read") from error
+        self._noted.blobs.add(digest)
         found = os.fstat(blob.fileno()).st_size
         if size is not None and found != size:
             blob.close()
@@ -141,7 +154,7 @@ class Store:
         """Store ``data``; a good blob that is there already is left alone.  Raises LK0102."""
         digest = digests.of_bytes(data)
         with contextlib.suppress(OSError):
-            if self.path(digest).read_bytes() == data:
+            if self.has(digest, len(data)) and self.path(digest).read_bytes() == data:
                 return digest
         with self.writer(digest, len(data)) as blob:
             blob.write(data)
@@ -162,6 +175,7 @@ class Store:
             blob.check()
             with self._changing("store a blob"):
                 draft.publish(self.path(blob.digest), sync=self._sync)
+            self._noted.blobs.add(blob.digest)
 
     @contextlib.contextmanager
     def temporary(self) -> Iterator[BinaryIO]:
@@ -195,6 +209,14 @@ class Store:
         """All names, in the order of ``index.json``.  Raises as :meth:`find`."""
         return self._current().all()
 
+    def roots(self) -> tuple[Descriptor, ...]:
+        """What the index lists, by name or without one.  Raises as :meth:`find`."""
+        return self._current().roots()
+
+    def faults(self) -> tuple[Error, ...]:
+        """What is wrong with single entries of the index.  Raises as :meth:`find`."""
+        return self._current().faults()
+
     def set_name(self, name: str, descriptor: Descriptor) -> None:
         """Let ``name`` stand for ``descriptor`` alone.  Raises LK0310, LK0102."""
         marked = {**dict(descriptor.annotations), names_.REF_NAME: name}
@@ -203,7 +225,7 @@ class Store:
         if found != wanted:
             with self._changing("name an image"):
                 self._ready()
-                with files.locked(self._lock):
+                with files.locked(self.at.lock):
                     self._replace_names(self._read_names().with_name(name, wanted))
 
     def replace_name(self, name: str, old: Descriptor | None, new: Descriptor) -> bool:
@@ -213,7 +235,7 @@ class Store:
         """
         with self._changing("name an image"):
             self._ready()
-            with files.locked(self._lock):
+            with files.locked(self.at.lock):
                 names = self._read_names()
                 same = names.find(name) == old
                 if same:
@@ -226,12 +248,37 @@ class Store:
             return False
         with self._changing("remove a name"):
             self._ready()
-            with files.locked(self._lock):
+            with files.locked(self.at.lock):
                 names = self._read_names()
                 there = name in names
                 if there:
                     self._replace_names(names.without(name))
                 return there
+
+    def clear_names(self) -> None:
+        """Forget everything that the index lists.  Raises LK0102."""
+        with self._changing("remove the names"):
+            self._ready()
+            with files.locked(self.at.lock):
+                self._replace_names(names_.empty(str(self.at.index)))
+
+    def mend_names(self) -> None:
+        """Drop faulty entries of the index; one that is no index goes to the quarantine.
+
+        Raises LK0102.
+        """
+        with self._changing("mend the names"):
+            self._ready()
+            with files.locked(self.at.lock):
+                try:
+                    names = self._read_names().sound()
+                except Error as error:
+                    if error.code != "LK0310":
+                        raise
+                    self.at.quarantine.mkdir(exist_ok=True)
+                    self.at.index.rename(self.at.quarantine / self.at.index.name)
+                    names = names_.empty(str(self.at.index))
+                self._replace_names(names)
 
     # Derived forms
 
@@ -240,40 +287,88 @@ class Store:
 
         Raises LK0102.
         """
+        self._hold()
+        path = self.at.record(key, form)
         try:
-            record = self._record(key, form).read_bytes()
+            record = self._there(path, f"{path.parent.name}.{form}", path.read_bytes)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise files.os_error(error, "read") from error
-        match = re.fullmatch(_RECORD, record)
-        if not match:
+        blob = parse_record(record)
+        if blob is None or not self.has(*blob):
             return None
-        blob = Blob(Digest(match[1].decode()), int(match[2]))
-        return blob if self.has(*blob) else None
+        self._noted.forms.add(uses.Form(key, form))
+        return blob
 
     def set_derived(self, key: Digest, form: str, digest: Digest, size: int) -> None:
         """Record a blob, which has been stored before, as ``form`` of ``key``.  Raises LK0102."""
-        record = self._record(key, form)
+        record = self.at.record(key, form)
         with self._changing("record a derived form"):
             drafts = self._ready()
             record.parent.mkdir(parents=True, exist_ok=True)
             drafts.write(record, f"{digest} {size}\n".encode(), sync=False)
+        self._noted.forms.add(uses.Form(key, form))
 
-    def _record(self, key: Digest, form: str) -> Path:
-        if not re.fullmatch(_FORM, form):
-            raise ValueError(f"not the name of a form: {form!r}")
-        name = digests.hex_of(key)
-        return self._derived / name[:2] / name / form
+    # Uses
+
+    def note_use(self, blobs: Iterable[Digest]) -> None:
+        """Count ``blobs`` as used, though nobody has asked for them."""
+        self._noted.blobs.update(blobs)
+
+    def keep_uses(self, what: Sequence[str], locks: Sequence[str] = ()) -> None:
+        """Record that all that was asked for until now belongs to ``what``, so that it stays.
+
+        ``what`` are texts that tell one build from another; it has one record, of the last time.
+        ``locks`` are paths of lock files, whose digests stay as long as the file does.  Raises
+        LK0102.
+        """
+        folder = self.at.uses
+        with self._changing("record what was used"):
+            drafts = self._ready()
+            folder.mkdir(exist_ok=True)
+            record = uses.encode(self._noted.use(what, locks))
+            drafts.write(folder / uses.name_of(what), record, sync=False)
+            uses.make_room(folder)
+
+    def uses(self) -> Iterator[Use]:
+        """What builds have used, as far as it is recorded."""
+        return uses.read_all(self.at.uses)
+
+    def release(self) -> None:
+        """Give the lease back: nothing that was seen until now is counted on any more."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _there(self, path: Path, name: str, look: Callable[[], T]) -> T:
+        """Look at a file, which may have been taken out as ``name``.  Raises OSError."""
+        while True:
+            try:
+                return look()
+            except FileNotFoundError:
+                if not self.trash.rescue(name, path):
+                    return look()  # another process may have been quicker
+
+    def _hold(self) -> None:
+        """Take a lease before the first look, where there can be one."""
+        if self._lease is None:
+            self._lease = self.leases.take()
+
+    def now_s(self) -> float:
+        """The time by the file system's own clock, in seconds since 1970.  Raises LK0102."""
+        with self._changing("make a scratch file"):
+            return self._ready().now_s()
 
     # The layout
 
     def _current(self) -> Names:
         """The names as they stand; read again only when the file has changed."""
+        self._hold()
         try:
-            found = self._index.stat()
+            found = self.at.index.stat()
         except (FileNotFoundError, NotADirectoryError):
-            return names_.empty(str(self._index))
+            return names_.empty(str(self.at.index))
         except OSError as error:
             raise files.os_error(error, "look at") from error
         stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -289,20 +384,20 @@ class Store:
         except Error as damage:
             # The Go tool rewrites the file in place, under the lock: wait for it, look again.
             try:
-                with self._changing("lock the names"), files.locked(self._lock):
+                with self._changing("lock the names"), files.locked(self.at.lock):
                     return self._read_names()
             except Error as again:
                 raise (damage if again.code == "LK0102" else again) from None
 
     def _read_names(self) -> Names:
-        at = str(self._index)
+        at = str(self.at.index)
         try:
-            with self._index.open("rb") as file:
+            with self.at.index.open("rb") as file:
                 data = file.read(_INDEX_LIMIT + 1)
         except FileNotFoundError:
             return names_.empty(at)
         except OSError as error:
-            raise files.os_error(error, "read", self._index) from error
+            raise files.os_error(error, "read", self.at.index) from error
         if len(data) > _INDEX_LIMIT:
             raise Error(
                 "LK0308", f"{at}: more than {_INDEX_LIMIT} bytes, which is the most allowed"
@@ -311,10 +406,10 @@ class Store:
 
     def _replace_names(self, names: Names) -> None:
         # The caller holds the lock, and so has made sure of the folders: making them takes it too.
-        self._drafts.write(self._index, names.encode(), sync=self._sync)
+        self.drafts.write(self.at.index, names.encode(), sync=self._sync)
 
     def _check_version(self) -> None:
-        layout = self.root / "oci-layout"
+        layout = self.at.layout
         try:
             found = json.loads(layout.read_bytes())
         except FileNotFoundError:
@@ -326,21 +421,24 @@ class Store:
 
     def _ready(self) -> Drafts:
         """Make sure of the folders; looked at each time, for somebody may clean the cache."""
-        if not self._tmp.is_dir():
+        if not self.at.tmp.is_dir():
             self._make()
-        return self._drafts
+        if self._lease is None:
+            self.leases.prepare()
+            self._hold()
+        return self.drafts
 
     def _make(self) -> None:
-        self._blobs.mkdir(parents=True, exist_ok=True)
-        with files.locked(self._lock):
-            layout = self.root / "oci-layout"
+        self.at.blobs.mkdir(parents=True, exist_ok=True)
+        with files.locked(self.at.lock):
+            layout = self.at.layout
             if not layout.exists():
                 files.write(layout, digests.canonical_json(_LAYOUT), sync=self._sync)
-            if not self._index.exists():
-                files.write(self._index, names_.empty("").encode(), sync=self._sync)
-        self._tmp.mkdir(parents=True, exist_ok=True)  # the last: it stands for all of them
+            if not self.at.index.exists():
+                files.write(self.at.index, names_.empty("").encode(), sync=self._sync)
+        self.at.tmp.mkdir(parents=True, exist_ok=True)  # the last: it stands for all of them
         if self._sync:
-            for folder in (self._blobs.parent, self._tmp.parent, self.root):
+            for folder in (self.at.blobs.parent, self.at.tmp.parent, self.root):
                 files.sync_folder(folder)
 
     @contextlib.contextmanager
@@ -364,6 +462,12 @@ class Store:
             f"{digest} is damaged: {why}",
             hint=f"remove {self.path(digest)}; the image is then fetched or built again",
         )
+
+
+def parse_record(data: bytes) -> Blob | None:
+    """The blob that the record of a derived form names; None when it is none."""
+    match = re.fullmatch(_RECORD, data)
+    return Blob(Digest(match[1].decode()), int(match[2])) if match else None
 
 
 def _is_refusal(error: Error) -> bool:

@@ -154,7 +154,7 @@ class Shelf:
         found = _whole(reference, store)
         if found is not None:
             return found
-        folder = store.root / "linuxkit" / "locks"
+        folder = store.at.locks
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

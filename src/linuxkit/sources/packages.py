@@ -80,6 +80,8 @@ class StockPackages:
         package = self._package(ref, platform)
         if package is None:
             return None
+        # As long as the image is used, what it is made of stays too.
+        self._store.note_use(deb.sha256 for deb in self._shelf.debs(package, platform.arch))
         found = self._shelf.present(package, platform.arch, self._store)
         if found is not None:
             return found

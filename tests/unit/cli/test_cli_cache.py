@@ -9,6 +9,9 @@ import sys
 import pytest
 
 from linuxkit.cli.main import main
+from linuxkit.oci import inventory
+from linuxkit.oci.image import closure, open_image
+from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
 from support.images import image
 
@@ -24,14 +27,17 @@ def store(tmp_path, monkeypatch) -> Store:
 
 def test_ls_and_rm(store, capsys):
     assert main(["cache", "ls"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [
         "docker.io/library/amd64:latest", "docker.io/library/arm64:latest"
     ]  # fmt: skip
     assert main(["cache", "rm", "arm64"]) == 0
     assert main(["cache", "ls", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert row["digest"] == store.find("docker.io/library/amd64:latest").digest
+    found = store.find("docker.io/library/amd64:latest")
+    assert row["digest"] == found.digest
+    assert row["platforms"] == ["linux/amd64"]
+    assert row["size"] == sum(blob.size for blob in closure(store, found))
     assert main(["cache", "rm", "arm64"]) == 1
     assert "LK0401" in capsys.readouterr().err
 
@@ -69,3 +75,58 @@ def test_pull_from_a_registry_that_is_not_there(store, capsys):
     words = ["cache", "pull", "amd64", "--mirror", "http://127.0.0.1:1"]
     assert main(words) == 3
     assert "docker.io" in capsys.readouterr().err
+
+
+def test_gc_frees_what_rm_forgot(store, capsys):
+    before = sum(blob.size for blob in inventory.blobs(store))
+    assert main(["cache", "rm", "arm64"]) == 0
+    store.release()
+    assert main(["cache", "gc", "--dry-run", "--grace", "0", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert sum(blob.size for blob in inventory.blobs(store)) == before
+    assert main(["cache", "gc", "--grace", "0"]) == 0
+    assert "3 blobs" in capsys.readouterr().out
+    after = sum(blob.size for blob in inventory.blobs(store))
+    assert planned["size"] == before - after > 0
+    assert main(["cache", "gc", "--grace", "0", "--keep", "1d"]) == 0
+    assert "removed: nothing" in capsys.readouterr().out
+    assert main(["cache", "gc", "--keep", "soon"]) == 2
+    assert "LK0113" in capsys.readouterr().err
+
+
+def test_fsck_tells_and_repairs(store, capsys):
+    assert main(["cache", "fsck"]) == 0
+    assert capsys.readouterr().out.endswith(": ok\n")
+    found = store.find("docker.io/library/amd64:latest")
+    layer = open_image(store, found, Platform("linux", "amd64")).manifest.layers[0]
+    store.path(layer.digest).write_bytes(b"x")
+    assert main(["cache", "fsck", "--json"]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (finding["code"], finding["digest"], finding["repaired"]) == ("LK0305", layer.digest, "")
+    assert main(["cache", "fsck", "--repair", "--offline"]) == 1
+    said = capsys.readouterr().out
+    assert "put aside" in said
+    assert "hint: linuxkit cache pull docker.io/library/amd64:latest" in said
+
+
+def test_du(store, capsys):
+    assert main(["cache", "du", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["total"] == sum(blob.size for blob in inventory.blobs(store))
+    assert main(["cache", "du"]) == 0
+    assert "docker.io/library/arm64:latest" in capsys.readouterr().out
+
+
+def test_clean_asks_on_a_terminal(store, capsys, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    assert main(["cache", "clean"]) == 1
+    assert len(store.names()) == 2
+    monkeypatch.setattr(sys, "stdin", Terminal(""))
+    store.release()
+    assert main(["cache", "clean", "--yes"]) == 0
+    assert store.names() == ()
+    assert list(inventory.blobs(store)) == []

@@ -84,6 +84,7 @@ def test_layout_on_disk(kept: Store) -> None:
         "blobs/sha256/" + X[7:],
         "index.json",
         f"linuxkit/derived/{X[7:9]}/{X[7:]}/cpio.zstd.3",
+        "linuxkit/leases/0",
         "oci-layout",
     ]
     assert json.loads((kept.root / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}

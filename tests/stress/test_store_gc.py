@@ -70,7 +70,11 @@ def puller(root: Path, host: str, who: int) -> None:
 def test_builds_and_pulls_while_all_is_collected(tmp_path):
     root = tmp_path / "cache"
     store = Store(root)
-    image(store, "docker.io/team/kernel:1", {"kernel": os.urandom(100_000), "kernel.tar": b"\0" * 1024})
+    image(
+        store,
+        "docker.io/team/kernel:1",
+        {"kernel": os.urandom(100_000), "kernel.tar": b"\0" * 1024},
+    )
     image(store, "docker.io/team/init:1", {"init": "x", "bin/": ""}, {"lib/": "", "lib/a": "1"})
     image(store, "docker.io/team/web:1", {"srv/": "", "srv/page": os.urandom(200_000)})
     origin = Store(tmp_path / "origin", sync=False)
@@ -93,7 +97,9 @@ def test_builds_and_pulls_while_all_is_collected(tmp_path):
 
         crowd([work, lambda: collector(root, done)])
     outputs = {
-        digests.of_bytes((path / "x-initrd.img").read_bytes()) for path in tmp_path.glob("?-*") if path.is_dir()
+        digests.of_bytes((path / "x-initrd.img").read_bytes())
+        for path in tmp_path.glob("?-*")
+        if path.is_dir()
     }
     assert len(outputs) == 1
     assert fsck.check(Store(root)).findings == ()
@@ -108,7 +114,7 @@ def test_killed_while_collecting(tmp_path):
     store = Store(tmp_path, sync=False)
     named = image(store, "docker.io/team/web:1", {"a": "1"}, {"b": "2"})
     store.release()
-    for turn in range(60):
+    for turn in range(30):
         writing = Store(tmp_path, sync=False)
         for n in range(20):
             data = b"%d %d" % (turn, n)

@@ -58,6 +58,7 @@ def default_sources(
     *,
     mirrors: Sequence[str] = (),
     certs: Sequence[str] = (),
+    logins: Sequence[str] = (),
     pull: bool = False,
     lock: Lock | None = None,
 ) -> tuple[Source, ...]:
@@ -66,15 +67,16 @@ def default_sources(
     What is in ``lock`` is exactly what is named there, wherever it is found.
 
     ``mirrors`` are texts like ``docker.io=https://mirror.example``, or an URL alone for all other
-    registries; ``certs`` files of certificates to trust besides the system's.  With ``pull``
-    registries come first, and are asked even for what the store has.
+    registries; ``certs`` files of certificates to trust besides the system's; ``logins`` texts like
+    ``ghcr.io=USER:PASSWORD``, which go before those that are stored.  With ``pull`` registries come
+    first, and are asked even for what the store has.
     """
     from linuxkit.sources.locked import Locked
     from linuxkit.sources.packages import StockPackages
     from linuxkit.sources.registry import Registries
     from linuxkit.sources.store import Stored
 
-    registries = Registries(store, mirrors, certs, fresh=pull)
+    registries = Registries(store, mirrors, certs, logins, fresh=pull)
     local = (Stored(store), StockPackages(store, shelf or _shelf(lock)))
     others = (registries, *local) if pull else (*local, registries)
     return others if lock is None else (Locked(lock, store, others), *others)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from linuxkit.oci.store import Store
 
+NAME = "registry.invalid"  # a name that nobody resolves
 USER, SECRET = "anna", "s3cret-word"
 # bcrypt of SECRET, the only kind of hash that the registry takes.
 _HASH = "$2b$05$abcdefghijklmnopqrstuuEpHRRKIlpAGo.iP7Bpa.htQEJMAAnRe"
@@ -172,7 +173,7 @@ def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 def authority(folder: Path, *, rsa: bool = False) -> None:
-    """An authority (ca/ca.crt) and a server's certificate for 127.0.0.1 (server.pem, server.key)."""
+    """An authority (ca/ca.crt) and a server's certificate for 127.0.0.1 and NAME (server.pem, .key)."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -203,7 +204,9 @@ def authority(folder: Path, *, rsa: bool = False) -> None:
     root = certificate(
         "test authority", root_key, None, root_key, x509.BasicConstraints(ca=True, path_length=None)
     )
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(NAME)]
+    )
     leaf = certificate("registry", key, root.subject, root_key, names)
     pem = serialization.Encoding.PEM
     (folder / "ca").mkdir(exist_ok=True)

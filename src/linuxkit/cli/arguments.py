@@ -143,6 +143,7 @@ class Globals(NamedTuple):
     json: bool = False
     mirror: tuple[str, ...] = ()
     cert_file: tuple[str, ...] = ()
+    registry_creds: tuple[str, ...] = ()
 
 
 _GLOBAL_FLAGS = (
@@ -151,6 +152,11 @@ _GLOBAL_FLAGS = (
     (("-v", "--verbose"), "N", "how much to say: 0 as -q, 1 as usual, 2 details (plain -v), 3 all"),
     (("--mirror",), "[REG=]URL", "ask URL for the images of REG, or of all registries; repeatable"),
     (("--cert-file",), "FILE", "trust these certificates (PEM) besides the system's; repeatable"),
+    (
+        ("--registry-creds",),
+        "REG=LOGIN",
+        "log in to REG with USER:PASSWORD or TOKEN; repeatable",
+    ),
     (("--json",), "", "progress as JSON lines on standard error, results on standard output"),
 )
 
@@ -193,7 +199,12 @@ def take_globals(words: Sequence[str]) -> tuple[Globals, list[str]]:
     return found, left
 
 
-_VALUES = {"--cache": "folder", "--mirror": "URL", "--cert-file": "file"}
+_VALUES = {
+    "--cache": "folder",
+    "--mirror": "URL",
+    "--cert-file": "file",
+    "--registry-creds": "login",
+}
 
 
 def _with_value(found: Globals, flag: str, value: str) -> Globals:
@@ -201,6 +212,8 @@ def _with_value(found: Globals, flag: str, value: str) -> Globals:
         return found._replace(mirror=(*found.mirror, value))
     if flag == "--cert-file":
         return found._replace(cert_file=(*found.cert_file, value))
+    if flag == "--registry-creds":
+        return found._replace(registry_creds=(*found.registry_creds, value))
     return found._replace(cache=value)
 
 

@@ -154,7 +154,8 @@ def _pull(store: Store, args: argparse.Namespace) -> None:
     from linuxkit.sources.registry import Registries
 
     registries = Registries(
-        store, args.mirror, args.cert_file, fresh=True, artifacts=args.artifacts
+        store, args.mirror, args.cert_file, args.registry_creds, fresh=True,
+        artifacts=args.artifacts,
     )
     arches = [platform.arch(name).oci for name in args.arch] or [platform.host().oci]
     for text in args.name:
@@ -174,7 +175,7 @@ def _push(store: Store, args: argparse.Namespace) -> None:
     if args.remote_name and len(args.name) > 1:
         raise Error("LK0114", f"--remote-name is for one image, not for {len(args.name)}")
     # A mirror is for reading: what is sent goes to the registry itself.
-    options = registry.options((), args.cert_file)._replace(mirrors={})
+    options = registry.options((), args.cert_file, args.registry_creds)._replace(mirrors={})
     client = registry.Client(options)
     for text in args.name:
         name, root = _known(store, text)

@@ -118,7 +118,7 @@ def check(store: Store, args: argparse.Namespace) -> int:
 def _client(args: argparse.Namespace) -> Client:
     from linuxkit.oci import registry
 
-    return registry.Client(registry.options(args.mirror, args.cert_file))
+    return registry.Client(registry.options(args.mirror, args.cert_file, args.registry_creds))
 
 
 def _finding_json(finding: Finding) -> dict[str, object]:

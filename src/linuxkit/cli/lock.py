@@ -92,7 +92,7 @@ def _desk(args: argparse.Namespace, store: linuxkit.Store) -> Desk:
     from linuxkit.sources.packages import bench_of
     from linuxkit.sources.registry import Registries
 
-    registries = Registries(store, args.mirror, args.cert_file)
+    registries = Registries(store, args.mirror, args.cert_file, args.registry_creds)
     return relock.Desk(store, lambda: registries.client, lambda: bench_of(store), Shelf())
 
 

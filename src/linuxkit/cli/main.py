@@ -223,6 +223,7 @@ def _help(words: Sequence[str]) -> int:
         "  --cache DIR   folder of the store (else $LINUXKIT_CACHE, else ~/.linuxkit/cache)\n"
         "  --mirror URL  or REG=URL: ask URL for the images of REG, or of all registries\n"
         "  --cert-file FILE  trust these certificates (PEM) besides the system's\n"
+        "  --registry-creds REG=USER:PASSWORD  or REG=TOKEN: log in to a registry with this\n"
         "  -q, --quiet   say nothing but warnings and errors\n"
         "  -v [N]        say more: 2 details, 3 all\n"
         "  --json        progress as JSON lines on standard error, results on standard output\n"

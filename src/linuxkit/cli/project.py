@@ -60,6 +60,7 @@ def open_project(args: argparse.Namespace, *, offline: bool = False) -> Project:
         store,
         mirrors=args.mirror,
         certs=args.cert_file,
+        logins=args.registry_creds,
         pull=getattr(args, "pull", False),
         lock=lock,
     )

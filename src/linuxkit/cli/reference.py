@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from linuxkit.cli.arguments import Parser
 
-_GLOBALS = {"--cache", "--mirror", "--cert-file", "--quiet", "--verbose", "--json", "--help"}
+_GLOBALS = {
+    "--cache", "--mirror", "--cert-file", "--registry-creds", "--quiet", "--verbose", "--json",
+    "--help",
+}  # fmt: skip
 
 
 def markdown() -> str:
@@ -51,7 +54,9 @@ _ENVIRONMENT = (
     ("LINUXKIT_MIRROR", "mirrors of registries, as `--mirror` has them, separated by commas"),
     ("LINUXKIT_INSECURE_REGISTRIES", "hosts that may be asked without TLS, separated by commas"),
     ("LINUXKIT_TOKEN_HOSTS", "hosts that any registry may send us to for a token"),
+    ("LINUXKIT_REGISTRY_CREDS", "logins, as `--registry-creds` has them, separated by blanks"),
     ("DOCKER_CONFIG", "folder of the `config.json` with logins; else `~/.docker`"),
+    ("REGISTRY_AUTH_FILE", "the only file of logins, when set"),
     ("LINUXKIT_QEMU_ACCEL", "acceleration of `run`, when `--accel` is not given"),
     ("LINUXKIT_DEBUG", "when set, a defect shows where in the program it is"),
     ("NO_COLOR", "when set, nothing is coloured"),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from linuxkit.base import events
 from linuxkit.base.errors import Error, printable
+from linuxkit.net import patience, proxy
 from linuxkit.net import url as urls
+from linuxkit.net.patience import Patience, Settings
 from linuxkit.version import __version__
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ _READ = frozenset({200, 206})
 _DONE = frozenset({200, 201, 202, 204})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
+_BROKEN = ("LK0410", "LK0413")
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
-_LONGEST_WAIT_S = 20.0
-_CONNECT_S, _READ_S = 15.0, 60.0
 _SAID_LIMIT = 64 << 10  # bytes that are read of the body of a refusal
 
 
@@ -57,15 +56,16 @@ class Reply(NamedTuple):
 
     body: bytes
     headers: Mapping[str, str]
+    status: int
 
 
 class Refused(Error):  # noqa: N818 - what the server did
     """The server answered with another status than success (LK0411, LK0412)."""
 
-    def __init__(self, code: str, message: str, reply: Reply, status: int, hint: str = "") -> None:
+    def __init__(self, code: str, message: str, reply: Reply, hint: str = "") -> None:
         super().__init__(code, message, hint=hint)
         self.reply = reply  # what it said, cut off where that was long
-        self.status = status
+        self.status = reply.status
 
 
 class Asking(NamedTuple):
@@ -75,15 +75,7 @@ class Asking(NamedTuple):
     method: str = "GET"
     body: Callable[[], BinaryIO] | None = None  # opened anew for each try
     size: int = 0  # of the body, in bytes
-
-
-class _Broken(Exception):  # noqa: N818 - never leaves this module
-    """A transfer that may succeed when it is tried again; holds the error for when it does not."""
-
-    def __init__(self, error: Error, wait_s: float = 0.0) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.wait_s = wait_s
+    headers_do: bool = False  # an answer without a body is one too
 
 
 class _Transfer:
@@ -105,6 +97,7 @@ class _Transfer:
         self.done = 0
         self.etag = ""
         self.headers: Mapping[str, str] = {}
+        self.status = 0
 
     def take(self, data: bytes) -> None:
         """Pass a piece on, within the limit."""
@@ -113,15 +106,6 @@ class _Transfer:
         self.sink.write(data)
         self.done += len(data)
         self.progress(len(data))
-
-
-class Settings(NamedTuple):
-    """How patient the transport is."""
-
-    tries: int = 4
-    pause_s: float = 0.5  # doubled after each failed try
-    connect_s: float = _CONNECT_S
-    read_s: float = _READ_S
 
 
 class Transport:
@@ -179,25 +163,20 @@ class Transport:
         memory = _Memory()
         transfer = _Transfer(url, memory, limit, asking=asking)
         self._fetch(transfer)
-        return Reply(b"".join(memory.parts), transfer.headers)
+        return Reply(b"".join(memory.parts), transfer.headers, transfer.status)
 
     def _fetch(self, transfer: _Transfer) -> None:
-        pause = self._settings.pause_s
-        for left in reversed(range(self._settings.tries)):
+        left = Patience(self._settings)
+        while True:
             try:
                 self._once(transfer)
-            except _Broken as broken:
-                if not left:
-                    raise broken.error from broken.__cause__
-                wait_s = min(max(pause, broken.wait_s), _LONGEST_WAIT_S)
-                if broken.wait_s:
-                    host = urlsplit(transfer.url).hostname
-                    text = f"{host} asks for patience: waiting {wait_s:.0f} s"
-                    events.note(text, level="warning")
-                time.sleep(wait_s)
-                pause *= 2
+            except Error as error:
+                wait_s = passing(error)
+                if wait_s is None:
+                    raise
+                left.spend(error, wait_s, urlsplit(transfer.url).hostname or "")
             else:
-                break
+                return
 
     def _once(self, transfer: _Transfer) -> None:
         url = transfer.url
@@ -205,7 +184,7 @@ class Transport:
             response = self._request(url, transfer)
             try:
                 if response.status not in _REDIRECTS:
-                    _check_status(response, url, transfer.asking.method, self._hint)
+                    _check_status(response, url, transfer.asking, self._hint)
                     _receive(response, transfer)
                     return
                 if transfer.asking.method not in _READING:
@@ -246,29 +225,37 @@ class Transport:
         except urllib3.exceptions.SSLError as error:
             raise _tls(url, error) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _Broken(_unreachable(url, error, self._hint)) from error
+            raise _unreachable(url, error, self._hint) from error
 
     def _pool(self, split: SplitResult) -> urllib3.PoolManager:
         import urllib3
 
-        proxy = urls.proxy_for(split)
-        if proxy not in self._pools:
+        through = proxy.for_url(split)
+        if through not in self._pools:
             timeout = urllib3.Timeout(self._settings.connect_s, self._settings.read_s)
             trust = _trust(self._certs) if self._certs else None
-            if not proxy:
-                self._pools[proxy] = urllib3.PoolManager(
+            if not through:
+                self._pools[through] = urllib3.PoolManager(
                     timeout=timeout, maxsize=8, ssl_context=trust
                 )
             else:
-                where = urlsplit(proxy)
+                where = urlsplit(through)
                 login = urllib3.make_headers(
                     proxy_basic_auth=f"{unquote(where.username)}:{unquote(where.password or '')}"
                 ) if where.username is not None else {}  # fmt: skip
-                self._pools[proxy] = urllib3.ProxyManager(
+                self._pools[through] = urllib3.ProxyManager(
                     urls.without_user(where), proxy_headers=login, timeout=timeout, maxsize=8,
                     ssl_context=trust,
                 )  # fmt: skip
-        return self._pools[proxy]
+        return self._pools[through]
+
+
+def passing(error: Error) -> float | None:
+    """The seconds to wait before what failed is tried again; None when that would be no use."""
+    if isinstance(error, Refused):
+        again = error.status in _AGAIN
+        return patience.asked_s(error.reply.headers.get("retry-after", "")) if again else None
+    return 0.0 if error.code in _BROKEN else None
 
 
 def _copy_file(transfer: _Transfer) -> None:
@@ -304,17 +291,18 @@ def _trust(certs: Sequence[str]) -> ssl.SSLContext:
     return context
 
 
-def _check_status(response: BaseHTTPResponse, url: str, method: str, hint: str) -> None:
+def _check_status(response: BaseHTTPResponse, url: str, asking: Asking, hint: str) -> None:
     status = response.status
-    if status in (_READ if method in _READING else _DONE):
+    if status in (_READ if asking.method in _READING and not asking.headers_do else _DONE):
         return
-    said = Reply(_said(response), _lower(response))
+    said = Reply(_said(response), _lower(response), status)
     if status in (404, 410):
-        raise Refused("LK0411", f"there is no {urls.shown(url)} (HTTP {status})", said, status)
-    error = Refused("LK0412", f"{urls.shown(url)} answered HTTP {status}", said, status, hint)
-    if status in _AGAIN:
-        raise _Broken(error, _retry_after(response.headers.get("Retry-After", "")))
-    raise error
+        raise Refused("LK0411", f"there is no {urls.shown(url)} (HTTP {status})", said)
+    text = f"{urls.shown(url)} answered HTTP {status}"
+    wait_s = patience.asked_s(response.headers.get("Retry-After", ""))
+    if wait_s > patience.LONGEST_WAIT_S:
+        text += f" and wants to be left alone for {wait_s:.0f} s"
+    raise Refused("LK0412", text, said, hint)
 
 
 def _said(response: BaseHTTPResponse) -> bytes:
@@ -330,10 +318,6 @@ def _lower(response: BaseHTTPResponse) -> Mapping[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
 
 
-def _retry_after(text: str) -> float:
-    return min(float(text), _LONGEST_WAIT_S) if text.isdecimal() and len(text) < 6 else 0.0  # noqa: PLR2004
-
-
 def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
     url = transfer.url
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -346,7 +330,7 @@ def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
     length = response.headers.get("Content-Length", "")
     if length.isdecimal() and int(length[:19]) + transfer.done - skip > transfer.limit:
         raise _too_large(url, transfer.limit)
-    transfer.headers = _lower(response)
+    transfer.headers, transfer.status = _lower(response), response.status
     transfer.etag = response.headers.get("ETag", "")
     if transfer.etag.startswith("W/"):
         transfer.etag = ""
@@ -356,7 +340,7 @@ def _receive(response: BaseHTTPResponse, transfer: _Transfer) -> None:
         if piece:
             transfer.take(piece)
     if skip:
-        raise _Broken(_cut_short(url, "it became shorter between two tries"))
+        raise _cut_short(url, "it became shorter between two tries")
 
 
 def _continues(response: BaseHTTPResponse, done: int) -> bool:
@@ -369,7 +353,7 @@ def _pieces(response: BaseHTTPResponse, url: str) -> Iterator[bytes]:
     try:
         yield from response.stream(CHUNK, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _Broken(_cut_short(url, _reason(error))) from error
+        raise _cut_short(url, _reason(error)) from error
 
 
 def _cut_short(url: str, why: str) -> Error:
@@ -396,14 +380,18 @@ def _tls(url: str, error: Exception) -> Error:
 
 
 def _unreachable(url: str, error: Exception, hint: str) -> Error:
-    host = urlsplit(url).hostname
-    return Error("LK0410", f"cannot reach {host}: {_reason(error)}", hint=hint)
+    split = urlsplit(url)
+    through = urlsplit(proxy.for_url(split)).netloc.rpartition("@")[2]
+    by = f" through the proxy {printable(through)}" if through else ""
+    return Error("LK0410", f"cannot reach {split.hostname}{by}: {_reason(error)}", hint=hint)
 
 
 def _reason(error: BaseException) -> str:
     """The innermost cause in plain words; urllib3 wraps what the system said several times."""
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    while inner := error.__cause__ or error.__context__:
+        if isinstance(inner, Error):  # what was told before this began
+            break
+        error = inner
     if isinstance(error, OSError) and error.strerror:
         return printable(error.strerror)
     text = str(error)

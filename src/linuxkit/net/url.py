@@ -94,19 +94,3 @@ def next_page(url: str, header: str) -> str:
         if re.search(r';\s*rel\s*=\s*"?next"?\s*(?:[;,]|$)', rest, re.IGNORECASE):
             return redirected(url, target)
     return ""
-
-
-def proxy_for(split: SplitResult) -> str:
-    """The proxy the environment names for this URL (http_proxy, https_proxy, no_proxy), or "".
-
-    No proxy could reach what this machine calls localhost.
-    """
-    from urllib import request
-
-    if loopback(split.hostname or ""):
-        return ""
-    proxies = request.getproxies_environment()
-    host = split.netloc.rpartition("@")[2]
-    if request.proxy_bypass_environment(host, proxies):  # type: ignore[attr-defined]
-        return ""
-    return proxies.get(split.scheme, proxies.get("all", ""))

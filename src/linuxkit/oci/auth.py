@@ -13,6 +13,7 @@ import json
 import os
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -29,6 +30,8 @@ _HUB_KEY = "https://index.docker.io/v1/"  # what Docker files its own registry's
 _TOKEN_USER = "<token>"  # noqa: S105 - the name that says that a refresh token follows
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HELPER_S = 60.0
+_SENT = re.compile(r"[^\x00-\x1f\x7f]+")  # what a login may hold
+_SENT_ALONE = re.compile(r"[!-~]+")  # what a token may
 _CHALLENGE_LIMIT = 8 << 10  # characters of a WWW-Authenticate header
 _REPLY_LIMIT = 1 << 20  # bytes of a token server's answer
 _CONFIG_LIMIT = 4 << 20  # bytes of config.json
@@ -41,17 +44,19 @@ _PART = re.compile(
 
 
 class Login(NamedTuple):
-    """A name with a password, or (``refresh``) with a token that buys others."""
+    """A name with a password; or a token, that buys others ("refresh") or is sent as it is."""
 
     user: str
     secret: str
-    refresh: bool = False
+    kind: str = "basic"  # or "refresh" or "bearer"
 
     def __repr__(self) -> str:
         return f"Login(user={self.user!r})"
 
     def header(self) -> str:
-        """The value of the Authorization header (RFC 7617)."""
+        """The value of the Authorization header (RFC 7617, RFC 6750)."""
+        if self.kind == "bearer":
+            return f"Bearer {self.secret}"
         plain = f"{self.user}:{self.secret}".encode()
         return "Basic " + base64.b64encode(plain).decode()
 
@@ -66,33 +71,63 @@ class Challenge(NamedTuple):
 
 
 class Keychain:
-    """The logins of Docker's ``config.json``, and of the helper programs that it names."""
+    """The user's logins: those ``given``, then those of files, and of the helpers these name.
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path or default_config()
-        self._config: Mapping[str, Any] | None = None
+    The files are Docker's ``config.json`` and the ``auth.json`` of podman, skopeo and buildah
+    (containers-auth.json(5)), or ``path`` alone.
+    """
 
-    def login(self, host: str) -> Login | None:
+    def __init__(
+        self, path: Path | None = None, given: Mapping[str, Login] = MappingProxyType({})
+    ) -> None:
+        self._given = given
+        self._files = tuple(map(_File, [path] if path else default_files()))
+
+    def login(self, host: str, repository: str = "") -> Login | None:
         """The login for the registry ``host`` (with its port, if it has one); None without.
 
-        Raises LK0326 (config.json is damaged), LK0901 to LK0903 (a helper is missing or failed).
+        One for the repository, or a part of the registry that it lies in, comes before one for the
+        whole.  Raises LK0326 (a file is damaged), LK0901 to LK0903 (a helper is missing or failed).
         """
+        names = HUB_HOSTS if host in HUB_HOSTS else (host,)
+        for name in names:
+            if name in self._given:
+                return self._given[name]
+        for file in self._files:
+            found = file.login(host, repository)
+            if found:
+                return found
+        return None
+
+
+class _File:
+    """A file of logins; read when it is first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._config: Mapping[str, Any] | None = None
+
+    def login(self, host: str, repository: str) -> Login | None:
         if self._config is None:
             self._config = _load(self._path)
         key = _HUB_KEY if host in HUB_HOSTS else host
         helpers = self._object("credHelpers")
-        helper = helpers.get(host) or (helpers.get(_HUB_KEY) if host in HUB_HOSTS else None)
+        names = (*HUB_HOSTS, _HUB_KEY) if host in HUB_HOSTS else (host,)
+        helper = next((helpers[name] for name in names if name in helpers), None)
         helper = helper or self._config.get("credsStore")
         found = _ask_helper(str(helper), key) if helper else None
-        return found or self._stored(host)
+        return found or self._stored(host, repository)
 
-    def _stored(self, host: str) -> Login | None:
+    def _stored(self, host: str, repository: str) -> Login | None:
+        best: tuple[int, Login] | None = None
         for key, entry in self._object("auths").items():
-            if _host_of(key) == host or (host in HUB_HOSTS and _host_of(key) in HUB_HOSTS):
+            name, part = _place_of(key)
+            same = name == host or (host in HUB_HOSTS and name in HUB_HOSTS)
+            if same and (not part or f"{repository}/".startswith(f"{part}/")):
                 login = _login(entry, f"{self._path}: auths: {printable(key)}")
-                if login:
-                    return login
-        return None
+                if login and (best is None or len(part) > best[0]):
+                    best = len(part), login
+        return best[1] if best else None
 
     def _object(self, name: str) -> Mapping[str, Any]:
         value = (self._config or {}).get(name) or {}
@@ -101,10 +136,45 @@ class Keychain:
         return value
 
 
-def default_config() -> Path:
-    """``$DOCKER_CONFIG/config.json``, else ``~/.docker/config.json``."""
-    folder = os.environ.get("DOCKER_CONFIG")
-    return (Path(folder) if folder else Path(os.path.expanduser("~/.docker"))) / "config.json"  # noqa: PTH111 - must not fail without a home
+def default_files() -> tuple[Path, ...]:
+    """Where logins are looked for, in order.
+
+    ``$REGISTRY_AUTH_FILE`` alone if it is set.  Else ``$DOCKER_CONFIG/config.json`` or
+    ``~/.docker/config.json``, as the Go tool does, then ``containers/auth.json`` in
+    ``$XDG_RUNTIME_DIR`` (else ``/run/containers/UID/auth.json``) and in ``~/.config``.
+    """
+    only = os.environ.get("REGISTRY_AUTH_FILE")
+    if only:
+        return (Path(only),)
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - must not fail without a home
+    docker = os.environ.get("DOCKER_CONFIG")
+    running = os.environ.get("XDG_RUNTIME_DIR")
+    passing = Path(running, "containers") if running else Path(f"/run/containers/{os.getuid()}")
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return (
+        (Path(docker) if docker else home / ".docker") / "config.json",
+        passing / "auth.json",
+        config / "containers" / "auth.json",
+    )
+
+
+def given(text: str) -> tuple[str, Login]:
+    """The registry and the login in ``REGISTRY=USER:PASSWORD`` or ``REGISTRY=TOKEN``.
+
+    Raises LK0332, which shows nothing of what may be secret.
+    """
+    registry, _, rest = text.partition("=")
+    host, part = _place_of(registry)
+    user, colon, secret = rest.partition(":")
+    sendable = _SENT if colon else _SENT_ALONE
+    if not host or part or not user or (colon and not secret) or not sendable.fullmatch(rest):
+        at = f" for {printable(host)}" if rest and host else ""
+        raise Error(
+            "LK0332",
+            f"what is given{at} is no login for a registry",
+            hint="write REGISTRY=USER:PASSWORD or REGISTRY=TOKEN",
+        )
+    return host, Login(user, secret) if colon else Login("", user, "bearer")
 
 
 def challenges(header: str) -> tuple[Challenge, ...]:
@@ -140,16 +210,17 @@ def token(
     LK0322 (it does not), LK0321 (refused), LK0324 (no answer that can be used), LK041x.
     """
     url = _realm(challenge, registry, trusted)
-    fields = [("service", challenge.service), ("scope", challenge.scope)]
-    asked = [(name, value) for name, value in fields if value]
+    service = [("service", challenge.service)] if challenge.service else []
     asking = http.Asking()
-    if login and login.refresh:
-        form = [("grant_type", "refresh_token"), ("client_id", "linuxkit"), *asked]
+    if login and login.kind == "refresh":
+        form = [("grant_type", "refresh_token"), ("client_id", "linuxkit"), *service]
+        form += [("scope", challenge.scope)]
         body = urlencode([*form, ("refresh_token", login.secret)]).encode()
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         asking = http.Asking(kind, "POST", lambda: io.BytesIO(body), len(body))
     else:
-        url += ("&" if urlsplit(url).query else "?") + urlencode(asked) if asked else ""
+        asked = [*service, *(("scope", scope) for scope in challenge.scope.split())]
+        url += ("&" if urlsplit(url).query else "?") + urlencode(asked)
         if login:
             asking = http.Asking({"Authorization": login.header()})
     try:
@@ -207,7 +278,7 @@ def _token_of(body: bytes, url: str) -> str:
     found = None
     if isinstance(value, dict):
         found = value.get("token") or value.get("access_token")
-    if not isinstance(found, str) or not re.fullmatch(r"[!-~]+", found):
+    if not isinstance(found, str) or not _SENT_ALONE.fullmatch(found):
         raise Error("LK0324", f"the token server {urls.shown(url)} answered without a token")
     return found
 
@@ -242,7 +313,9 @@ def _login(entry: object, at: str) -> Login | None:
             raise _damaged(f"{at}: auth is not base64") from None
         user, _, secret = plain.partition(":")
     if "identitytoken" in texts:
-        return Login(user, texts["identitytoken"], refresh=True)
+        return Login(user, texts["identitytoken"], "refresh")
+    if "registrytoken" in texts:
+        return Login(user, texts["registrytoken"], "bearer")
     return Login(user, secret) if user else None
 
 
@@ -264,14 +337,16 @@ def _ask_helper(helper: str, key: str) -> Login | None:
         user, secret = str(value["Username"]), str(value["Secret"])
     except (ValueError, KeyError, TypeError):
         raise _damaged(f"{program} answered something else than a login") from None
-    return Login(user, secret, refresh=user == _TOKEN_USER) if user and secret else None
+    kind = "refresh" if user == _TOKEN_USER else "basic"
+    return Login(user, secret, kind) if user and secret else None
 
 
-def _host_of(key: str) -> str:
-    """The registry that an entry is for; keys for a part of a registry are for none."""
+def _place_of(key: str) -> tuple[str, str]:
+    """The registry that an entry is for, and the part of it; "" for the whole."""
     rest = key.partition("://")[2] or key
     host, _, path = rest.partition("/")
-    return host if path.strip("/") in ("", "v1", "v2") else ""
+    part = path.strip("/")
+    return host, "" if part in ("v1", "v2") else part
 
 
 def _damaged(message: str) -> Error:

@@ -6,12 +6,11 @@ was; the images of other platforms are fetched when somebody asks for them.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.oci import image, model, referrers
+from linuxkit.oci import image, model, parallel, referrers
 from linuxkit.oci.registry import place_of
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from linuxkit.oci.registry import Client, Place
     from linuxkit.oci.store import Store
 
-_AT_ONCE = 4  # downloads
 _DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 _INDEX_LIMIT = 64  # indexes in one image
 _KNOWN = model.MANIFESTS | model.INDEXES
@@ -137,7 +135,7 @@ class _Pull:
     def fetch(self, blobs: Sequence[Descriptor], advance: Callable[[int], None]) -> None:
         """Fetch blobs, several at once; the first failure ends the others."""
         if blobs:
-            _each_at_once(
+            parallel.each(
                 blobs,
                 lambda blob, step: self._client.blob(self._place, blob, self._store, step),
                 advance,
@@ -225,36 +223,3 @@ def _is_about(entry: Descriptor, digests: Collection[str]) -> bool:
         return False
     about = dict(entry.annotations).get(_ATTESTED)
     return about is None or about in digests
-
-
-def _each_at_once(
-    blobs: Sequence[Descriptor],
-    work: Callable[[Descriptor, Callable[[int], None]], None],
-    advance: Callable[[int], None],
-) -> None:
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-    from contextvars import copy_context
-
-    stop = threading.Event()
-
-    def step(done: int) -> None:
-        if stop.is_set():
-            raise _Stopped
-        advance(done)
-
-    with ThreadPoolExecutor(_AT_ONCE) as workers:
-        # Each job has its own copy of the context, for the reporter is found through it.
-        jobs = [workers.submit(copy_context().run, work, blob, step) for blob in blobs]
-        try:
-            wait(jobs, return_when=FIRST_EXCEPTION)
-            failed = [job.exception() for job in jobs if job.done()]
-        finally:
-            stop.set()
-            workers.shutdown(wait=True, cancel_futures=True)
-    for error in failed:
-        if error is not None:
-            raise error
-
-
-class _Stopped(Exception):  # noqa: N818 - never leaves this module
-    """Another download has failed, or the user has had enough."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.oci import image, model, referrers
+from linuxkit.oci import image, model, parallel, referrers
 from linuxkit.oci.model import Index
+from linuxkit.oci.ref import Ref
 from linuxkit.oci.registry import Overtaken, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from linuxkit.base.digest import Digest
     from linuxkit.oci.model import Descriptor
-    from linuxkit.oci.ref import Ref
     from linuxkit.oci.registry import Client, Place
     from linuxkit.oci.store import Store
 
@@ -39,9 +39,10 @@ def push(
     """Send the image ``root`` to the registry, repository and tag of ``target``.
 
     Artifacts about it that the store lists for the repository ``source`` (else that of ``target``)
-    are sent too.  False when the tag stands for this image already.  Raises LK0328 when it stands
-    for another and ``override`` is not given, LK0303 when the store has not all platforms that an
-    index lists, LK0331 (others list artifacts without pause), and as :meth:`Client.send_blob`.
+    are sent too; a registry that has the image there is asked to take its blobs from there.  False
+    when the tag stands for this image already.  Raises LK0328 when it stands for another and
+    ``override`` is not given, LK0303 when the store has not all platforms that an index lists,
+    LK0331 (others list artifacts without pause), and as :meth:`Client.send_blob`.
     """
     place, tag = place_of(target), target.tag or root.digest
     blobs = _whole(store, root)
@@ -52,6 +53,8 @@ def push(
             f"{target} is another image there: {found}",
             hint="choose another tag, or replace it with --override",
         )
+    for blob in blobs if source else ():
+        client.note(place_of(Ref(source)), blob.digest)
     pushing = _Push(client, place, store, str(target))
     if found != root.digest:
         pushing.send(blobs, {root.digest: tag})
@@ -77,9 +80,7 @@ class _Push:
         blobs = tuple(blobs)
         others = [blob for blob in blobs if blob.media_type not in _DOCUMENTS]
         with events.task("upload", self._name, sum(blob.size for blob in others)) as task:
-            for blob in others:
-                if not self._client.send_blob(self._place, blob, self._store, task.advance):
-                    task.advance(blob.size)
+            parallel.each(others, self._send_blob, task.advance)
         listed = set()
         for each in blobs:
             if each.media_type in _DOCUMENTS:
@@ -88,6 +89,10 @@ class _Push:
                 if self._client.send_manifest(self._place, name, data, each.media_type):
                     listed.add(each.digest)
         return listed
+
+    def _send_blob(self, blob: Descriptor, advance: Callable[[int], None]) -> None:
+        if not self._client.send_blob(self._place, blob, self._store, advance):
+            advance(blob.size)
 
     def send_referrers(self, source: str, subjects: Sequence[Descriptor], depth: int = 1) -> None:
         """Send what the store lists as being about ``subjects``, and what is about that."""

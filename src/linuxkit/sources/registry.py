@@ -35,6 +35,7 @@ class Registries:
         store: Store,
         mirrors: Sequence[str] = (),
         certs: Sequence[str] = (),
+        logins: Sequence[str] = (),
         *,
         fresh: bool = False,
         artifacts: bool = False,
@@ -42,6 +43,7 @@ class Registries:
         self._store = store
         self._mirrors = mirrors
         self._certs = certs
+        self._logins = logins
         self._fresh = fresh
         self._artifacts = artifacts
         self._client: Client | None = None
@@ -49,11 +51,13 @@ class Registries:
 
     @property
     def client(self) -> Client:
-        """Who talks to registries, made when first asked for.  Raises LK0325, LK0418."""
+        """Who talks to registries, made when first asked for.  Raises LK0325, LK0332, LK0418."""
         from linuxkit.oci import registry
 
         if self._client is None:
-            self._client = registry.Client(registry.options(self._mirrors, self._certs))
+            self._client = registry.Client(
+                registry.options(self._mirrors, self._certs, self._logins)
+            )
         return self._client
 
     def find(self, ref: Ref, platform: Platform, /) -> Descriptor | None:

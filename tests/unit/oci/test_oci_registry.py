@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +22,7 @@ from linuxkit.oci.ref import Ref
 from linuxkit.oci.registry import Place, place_of
 from linuxkit.oci.store import Store
 from support.images import image
+from support.modern_registry import Listener
 from support.registry import SECRET, docker_config
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Fake:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer((address, 0), Answers)
-        self.http.daemon_threads = True
+        self.http = Listener((address, 0), Answers)
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
         self.thread.start()
         self.host = f"{address}:{self.http.server_port}"
@@ -477,7 +477,15 @@ def test_too_many_requests_are_waited_for_and_told(fake, store):
     store.remove_name(f"{fake.host}/app:1")
     error = refused(fake, store)
     assert error.code == "LK0412"
-    assert "--mirror" in error.hint
+    assert error.hint == "too much was asked of it: log in, wait, or use a mirror (--mirror)"
+    fake.seen.clear()
+    fake.odd["manifests"] = lambda handler: send(
+        handler, 429, b"no", Retry_After="7200", RateLimit_Limit="100;w=21600", RateLimit_Remaining="0;w=21600"
+    )  # fmt: skip
+    error = refused(fake, store)
+    assert error.message.endswith("answered HTTP 429 and wants to be left alone for 7200 s")
+    assert error.hint.startswith("it allows 100 requests in 21600 s, 0 are left: log in")
+    assert len(fake.seen) == 1
 
 
 def test_compressed_answers_are_refused(fake, store):

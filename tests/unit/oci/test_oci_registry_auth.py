@@ -63,7 +63,7 @@ def test_a_login_is_found(config, key, host):
 
 
 @pytest.mark.parametrize(
-    "key", ["r.example:5000", "r.example/team", "example", "sub.r.example", "r.example.evil"]
+    "key", ["r.example:5000", "r.example/team", "r.example/v2/x", "example", "sub.r.example", "r.example.evil"]
 )
 def test_a_login_is_for_its_host_alone(config, key):
     assert config({"auths": {key: entry()}}).login("r.example") is None
@@ -72,19 +72,88 @@ def test_a_login_is_for_its_host_alone(config, key):
 def test_other_forms(config):
     assert config({"auths": {"a": {"username": "u", "password": "p"}}}).login("a") == Login("u", "p")
     found = config({"auths": {"a": {**entry(), "identitytoken": "t"}}}).login("a")
-    assert found == Login("u", "t", refresh=True)
+    assert found == Login("u", "t", "refresh")
     assert config({"auths": {"a": {}}}).login("a") is None
     assert config({}).login("a") is None
     assert "p:q" not in repr(Login("u", "p:q"))
 
 
+def test_a_token_that_is_sent_as_it_is(config):
+    found = config({"auths": {"a": {"registrytoken": "t"}}}).login("a")
+    assert found is not None
+    assert found.header() == "Bearer t"
+
+
+def test_a_login_for_a_part_of_a_registry(config):
+    """The longest name that fits, as containers-auth.json(5) has it."""
+    found = config({"auths": {"r.example/team": entry("team"), "r.example": entry("all"),
+                              "r.example/team/a": entry("one"), "docker.io/library": entry("hub")}})  # fmt: skip
+    names = {"team/a": "one", "team/a/b": "one", "team/ab": "team", "team": "team", "teams": "all", "": "all"}
+    assert {name: found.login("r.example", name).user for name in names} == names
+    assert found.login("registry-1.docker.io", "library/alpine").user == "hub"
+    assert found.login("registry-1.docker.io", "me/x") is None
+
+
 def test_no_file_no_login(tmp_path, monkeypatch):
     assert Keychain(tmp_path / "none").login("a") is None
-    monkeypatch.setenv("DOCKER_CONFIG", "/d")
-    assert str(auth.default_config()) == "/d/config.json"
-    monkeypatch.delenv("DOCKER_CONFIG")
+    for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/h")
-    assert str(auth.default_config()) == "/h/.docker/config.json"
+    monkeypatch.setenv("DOCKER_CONFIG", "/d")
+    monkeypatch.setattr(os, "getuid", lambda: 7)
+    paths = list(map(str, auth.default_files()))
+    assert paths == ["/d/config.json", "/run/containers/7/auth.json", "/h/.config/containers/auth.json"]
+    monkeypatch.delenv("DOCKER_CONFIG")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
+    paths = list(map(str, auth.default_files()))
+    assert paths == ["/h/.docker/config.json", "/run/user/7/containers/auth.json", "/c/containers/auth.json"]
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", "/only")
+    assert list(map(str, auth.default_files())) == ["/only"]
+
+
+def test_files_are_asked_in_turn(tmp_path, monkeypatch):
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    for name in ("DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for n, path in enumerate(auth.default_files()):
+        path.parent.mkdir(parents=True)
+        users = {f"{name}.example": entry(str(n)) for name in ("abc"[n:])}
+        path.write_text(json.dumps({"auths": users}))
+    assert [Keychain().login(f"{name}.example").user for name in "abc"] == ["0", "0", "0"]
+    auth.default_files()[0].unlink()
+    assert Keychain().login("a.example") is None
+    assert [Keychain().login(f"{name}.example").user for name in "bc"] == ["1", "1"]
+    given = dict([auth.given("b.example=me:pass"), auth.given("https://d.example/v2/=t0ken")])
+    found = Keychain(given=given)
+    assert found.login("b.example", "x") == Login("me", "pass")
+    assert found.login("d.example").header() == "Bearer t0ken"
+    assert found.login("c.example").user == "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "login"),
+    [
+        ("ghcr.io=me:a:b=c", "ghcr.io", Login("me", "a:b=c")),
+        ("localhost:5000=me:p", "localhost:5000", Login("me", "p")),
+        ("[::1]:5000=t", "[::1]:5000", Login("", "t", "bearer")),
+        ("docker.io=me:ü ,", "docker.io", Login("me", "ü ,")),
+    ],
+)
+def test_given_logins(text, host, login):
+    assert auth.given(text) == (host, login)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "s3cret", "me:s3cret", "=me:s3cret", "a=", "a=:s3cret", "a=s3cret:", "a=s3 cret", "a/b=me:s3cret", "a=me:s3cret\r\nX: y"],
+)  # fmt: skip
+def test_no_logins(text):
+    with pytest.raises(Error) as error:
+        auth.given(text)
+    assert error.value.code == "LK0332"
+    assert "s3" not in str(error.value)
+    assert "s3" not in error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -101,7 +170,7 @@ def test_damage_is_told(config, text):
 def test_helpers(config, tmp_path):
     store = config({"credsStore": "test", "auths": {"plain.example": entry()}})
     assert store.login("registry-1.docker.io") == Login("hub", "h")
-    assert store.login("token.example") == Login("<token>", "t", refresh=True)
+    assert store.login("token.example") == Login("<token>", "t", "refresh")
     assert store.login("plain.example") == Login("u", "p:q")
     assert store.login("none.example") is None
     one = config({"credHelpers": {"token.example": "test"}})

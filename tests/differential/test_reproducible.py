@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from support import nobody
+
 pytestmark = [pytest.mark.net, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 FORMATS = "tar,kernel+initrd,tar-kernel-initrd,docker"
-NOBODY = 65534
 
 
 def build(cache: Path, out: Path, *, prefix=(), env=None, umask=0o022, yml="web.yml", words=()):
@@ -58,49 +59,17 @@ def test_another_folder_time_zone_locale_and_umask(tmp_path):
 def test_nobody_builds_the_same_without_any_privilege(tmp_path_factory):
     mine = tmp_path_factory.mktemp("mine")
     first = build(mine / "cache", mine / "out")
-    theirs = Path("/tmp") / f"linuxkit-nobody-{os.getpid()}"
-    theirs.mkdir(mode=0o755)
-    try:
-        # What was downloaded is handed over, what was made is not.
-        (theirs / "cache" / "blobs").mkdir(parents=True)
-        shutil.copytree(mine / "cache" / "blobs", theirs / "cache" / "blobs", dirs_exist_ok=True)
-        # The interpreter and the sources may lie where only root can look.
-        shutil.copytree(ROOT / "src", theirs / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(ROOT / "packages", theirs / "packages")
-        site = Path(sys.prefix)
-        shutil.copytree(site / "lib", theirs / "lib", symlinks=True)
-        (theirs / "out").mkdir()
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", theirs], check=True)
-        found = build_as_nobody(theirs)
-        assert first == found
-    finally:
-        shutil.rmtree(theirs)
-
-
-def interpreter() -> str:
-    """A Python of this version that anybody may start; root's own may lie in its home."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for candidate in (Path("/usr/bin") / version, Path(sys.executable).resolve()):
-        if candidate.exists():
-            return str(candidate)
-    raise AssertionError(f"no {version} that everybody may start")
+    with nobody.home(blobs=mine / "cache" / "blobs") as theirs:
+        assert first == build_as_nobody(theirs)
 
 
 def build_as_nobody(home: Path):
-    python = interpreter()
-    packages = next((home / "lib").glob("python3*/site-packages"))
     shutil.copy(ROOT / "examples" / "web.yml", home / "web.yml")
-    program = "from linuxkit.cli.main import entry; raise SystemExit(entry())"
-    env = {
-        "PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": f"{home}/src:{packages}", "TZ": "Asia/Kathmandu",
-    }  # fmt: skip
-    argv = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
-            "--bounding-set", "-all", "--inh-caps", "-all", "--no-new-privs",
-            python, "-c", program, "--cache", str(home / "cache"), "build", "-f", FORMATS,
-            "--arch", "amd64", "--dir", str(home / "out"), str(home / "web.yml")]  # fmt: skip
-    done = subprocess.run(argv, cwd=home, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    nobody.run(
+        home, "from linuxkit.cli.main import entry; raise SystemExit(entry())",
+        "--cache", str(home / "cache"), "build", "-f", FORMATS, "--arch", "amd64",
+        "--dir", str(home / "out"), str(home / "web.yml"),
+    )  # fmt: skip
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((home / "out").iterdir())

@@ -105,7 +105,9 @@ def _lock(
     old = locks.load(shelf.lock_path) if shelf.lock_path.exists() else locks.EMPTY
     recipes = [recipe.load(shelf.path(name)) for name in update or shelf.names()]
     if update is None:
-        recipes = [one for one in recipes if _is_stale(one, old, arches)]
+        recipes = [
+            one for one in recipes if any(relock.is_stale(one, old, arch) for arch in arches)
+        ]
     refreshed = _refresh(old, recipes, arches, store, keyring)
     data = locks.encode(refreshed.lock)
     lines = relock.differences(old, refreshed.lock)
@@ -131,14 +133,3 @@ def _refresh(
     if not recipes:
         return relock.Refreshed(old, ())
     return relock.refresh(old, recipes, arches, bench_of(store, keyring))
-
-
-def _is_stale(recipe: Recipe, lock: Lock, arches: Sequence[str]) -> bool:
-    """Whether the recipe was changed since it was locked, or never was, where it is made."""
-    if not (recipe.says.debian or recipe.says.kernel):
-        return False
-    for arch in set(arches) & set(recipe.says.arches):
-        locked = lock.of(recipe.name, arch)
-        if locked is None or locked.inputs != recipe.inputs(arch):
-            return True
-    return False

@@ -12,6 +12,7 @@ from linuxkit.base import digest, events, platform
 from linuxkit.base.errors import Error, printable
 from linuxkit.oci import image, model
 from linuxkit.oci.model import Descriptor, Platform
+from linuxkit.recipes import commands
 from linuxkit.recipes.debian import kernel as kernels
 from linuxkit.recipes.debian.select import select
 from linuxkit.recipes.debian.unpacked import unpacked
@@ -43,14 +44,22 @@ def build(recipe: Recipe, lock: Lock, arch: str, pool: Pool, store: Store) -> De
     recipe and lock do not allow it, and the errors of fetching, unpacking and choosing.
     """
     debs = locked_debs(recipe, lock, arch)
+    root_debs = locked_root(recipe, lock, arch)
     pool.fetch(debs, recipe.name)
     with contextlib.ExitStack() as stack:
         stack.enter_context(events.task("build", f"{recipe.name} {arch}", unit=""))
+        scratch = stack.enter_context(store.temporary())
+        made = commands.NOTHING
+        if recipe.says.build is not None:
+            made = commands.run(
+                recipe, root_debs, arch, commands.Bench(pool, store, scratch)
+            )
         files = stack.enter_context(unpacked(debs, pool, store))
+        files.epoch = max(files.epoch, made.epoch)
         if recipe.says.kernel is None:
-            entries: Sequence[Entry] = root_entries(recipe, files, arch)
+            entries: Sequence[Entry] = root_entries(recipe, files, arch, made.entries)
         else:
-            entries = _kernel_entries(recipe, files, arch, stack.enter_context(store.temporary()))
+            entries = _kernel_entries(recipe, files, arch, scratch)
         layer = _layer(entries, store)
     says = recipe.says
     return image.write_image(
@@ -74,22 +83,36 @@ def locked_debs(recipe: Recipe, lock: Lock, arch: str) -> tuple[Deb, ...]:
         )  # fmt: skip
     if says.debian is None and says.kernel is None:
         return ()
+    return _locked(recipe, recipe.name, recipe.inputs(arch), lock, arch)
+
+
+def locked_root(recipe: Recipe, lock: Lock, arch: str) -> tuple[Deb, ...]:
+    """The .debs that the commands of ``recipe`` run with.  Raises LK0539, LK0540."""
+    if recipe.says.build is None:
+        return ()
+    return _locked(recipe, recipe.root_name, recipe.root_inputs(arch), lock, arch)
+
+
+def _locked(recipe: Recipe, name: str, inputs: str, lock: Lock, arch: str) -> tuple[Deb, ...]:
     command = f"refresh it: linuxkit pkg lock --update {recipe.name} --arch {arch}"
-    locked = lock.of(recipe.name, arch)
+    locked = lock.of(name, arch)
     if locked is None:
-        raise Error(
-            "LK0539", f'the lock has no packages for "{recipe.name}" on {arch}', hint=command
-        )
-    if locked.inputs != recipe.inputs(arch):
+        raise Error("LK0539", f'the lock has no packages for "{name}" on {arch}', hint=command)
+    if locked.inputs != inputs:
         raise Error(
             "LK0540", f'the recipe "{recipe.name}" was changed after it was locked', hint=command,
             where=recipe.where,
         )  # fmt: skip
-    return lock.debs_of(recipe.name, arch)
+    return lock.debs_of(name, arch)
 
 
-def root_entries(recipe: Recipe, files: Files, arch: str) -> Sequence[Entry]:
-    """The tree of a recipe that is no kernel.  Raises LK0524, LK0526, LK0535 to LK0537, LK0541."""
+def root_entries(
+    recipe: Recipe, files: Files, arch: str, made: Sequence[Entry] = ()
+) -> Sequence[Entry]:
+    """The tree of a recipe that is no kernel; ``made`` is what its commands have left.
+
+    Raises LK0524, LK0526, LK0535 to LK0537, LK0541.
+    """
     settings = recipe.says.debian
     root = Root(files.epoch, usr_merge=settings is not None and settings.usr_merge)
     interpreters: Iterable[str] = ()
@@ -98,6 +121,8 @@ def root_entries(recipe: Recipe, files: Files, arch: str) -> Sequence[Entry]:
         kept = select(files, settings.keep, settings.drop, multiarch)
         root.add_debs(files, kept)
         interpreters = kept.interpreters
+    for entry in made:
+        root.add(entry)
     if recipe.says.users:
         root.add_users(recipe.says.users)
     for file in recipe.says.files:

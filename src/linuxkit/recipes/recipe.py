@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from linuxkit.base import digest, files, platform
 from linuxkit.base.errors import Error, printable, suggestion
+from linuxkit.recipes.debian.lock import ROOT
 from linuxkit.spec import text, yaml
 from linuxkit.spec.decode import Key, Problem, decode
 from linuxkit.spec.node import Mapping as MapNode
-from linuxkit.spec.node import Node, Scalar, Sequence
+from linuxkit.spec.node import Node, Scalar, Sequence, find
 from linuxkit.spec.record import Record
 from linuxkit.tree import path as paths
 
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from linuxkit.base.where import Where
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,99}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _MAX_BYTES = 1 << 20
 _MAX_ID = 2**32 - 2
 _KINDS = ("source", "contents", "guest", "concat", "symlink", "directory")
 _ARCHES = platform.names()
 ALL = "all"
+_BY_ARCH = (("debian", "packages"), ("kernel", "modules"), ("build", "packages"))
 
 
 def _refuse(message: str, hint: str = "") -> Error:
@@ -70,6 +73,24 @@ def _arch(value: str) -> str:
     if value not in platform.names():
         hint = suggestion(value, platform.names()) or f"known: {', '.join(platform.names())}"
         raise _refuse(f'unknown architecture "{printable(value)}"', hint)
+    return value
+
+
+def _output(value: str) -> str:
+    inside = value.removeprefix("/build/")
+    if inside.startswith("/"):
+        raise _refuse(f'"{printable(value)}" is not below /build, where outputs are taken from')
+    return paths.clean(inside, what="`source`")
+
+
+def _place(value: str) -> str:
+    return paths.clean_or_root(value.removeprefix("/") or "/", what="`path`")
+
+
+def _variable(value: str) -> str:
+    name, equals, _ = value.partition("=")
+    if not equals or not _VARIABLE.fullmatch(name):
+        raise _refuse(f'"{printable(value)}" is not NAME=VALUE')
     return value
 
 
@@ -115,6 +136,62 @@ class KernelDriver(Record):
         Mapping[str, str], Key("the kernel's package for each architecture", read=_package)
     ]
     modules: Annotated[ByArch, Key("the modules to take, with what they need")] = ByArch()
+
+
+class Limits(Record):
+    """How much the commands of ``build:`` may take."""
+
+    timeout: Annotated[int, Key("seconds for all commands", least=1, most=7 * 86400)] = 3600
+    processes: Annotated[int, Key("processes and threads", least=1, most=1 << 22)] = 4096
+    memory: Annotated[int, Key("MiB of address space of a process", least=16, most=1 << 24)] = (
+        16 << 10
+    )
+    file: Annotated[int, Key("MiB of a file that is written", least=1, most=1 << 24)] = 16 << 10
+
+
+class Output(Record):
+    """One of ``outputs:``; a folder is taken with all below it."""
+
+    source: Annotated[str, Key("what is taken, below /build", read=_output)]
+    path: Annotated[str, Key("where it lies in the image; / is the root", read=_place)]
+    mode: Annotated[text.Mode | None, Key("permission bits of a file", read=text.mode)] = None
+    uid: Annotated[int, Key("the owner's number", least=0, most=_MAX_ID)] = 0
+    gid: Annotated[int, Key("the group's number", least=0, most=_MAX_ID)] = 0
+
+
+class Commands(Record):
+    """The driver ``build:``."""
+
+    packages: Annotated[ByArch, Key("the Debian packages to build with")] = ByArch()
+    exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
+    machine: Annotated[str, Key("what the commands run on", read=_arch)] = ""
+    links: Annotated[Mapping[str, str], Key("links to add to the build root")] = (
+        MappingProxyType({})
+    )
+    env: Annotated[_Texts, Key("NAME=VALUE", read=_variable)] = ()
+    steps: Annotated[_Texts, Key("shell scripts, one after the other")] = ()
+    outputs: Annotated[tuple[Output, ...], Key("what becomes part of the image")] = ()
+    limits: Annotated[Limits, Key("how much the commands may take")] = Limits()
+
+    def problems(self) -> Iterator[Problem]:
+        """Names and paths that cannot be; nothing to do, or nothing done."""
+        for name in sorted({name for arch in platform.names() for name in self.packages.get(arch)}):
+            if not _PACKAGE.fullmatch(name):
+                text_ = f'have "{printable(name)}", which cannot be a Debian package'
+                yield Problem("packages", text_, code="LK0545")
+        for path, target in self.links.items():
+            try:
+                _path(path)
+                paths.target(target)
+            except Error as error:
+                yield Problem("links", f"hold what cannot be: {error.message}", code="LK0545")
+        for key in ("steps", "outputs"):
+            if not getattr(self, key):
+                yield Problem(key, "must not be empty", code="LK0545")
+
+    def runs_on(self, arch: str) -> str:
+        """The OCI architecture of the machine that builds for ``arch``."""
+        return platform.arch(self.machine or arch).oci
 
 
 class OwnFile(Record):
@@ -179,6 +256,7 @@ class Document(Record):
     depends: Annotated[Depends | None, Key("upstream: images it needs")] = None
     debian: Annotated[Debian | None, Key("make it of Debian packages")] = None
     kernel: Annotated[KernelDriver | None, Key("make it of a Debian kernel")] = None
+    build: Annotated[Commands | None, Key("make it with commands in a sandbox")] = None
     files: Annotated[tuple[OwnFile, ...], Key("the package's own files")] = ()
     users: Annotated[tuple[User, ...], Key("users besides root")] = ()
     entrypoint: Annotated[_Texts, Key("the program")] = ()
@@ -190,12 +268,14 @@ class Document(Record):
 
     def problems(self) -> Iterator[Problem]:
         """What holds between keys."""
-        if self.debian and self.kernel:
-            yield Problem("kernel", "cannot have both `debian:` and `kernel:`", code="LK0545")
-        if not (self.debian or self.kernel or self.files):
+        for other in ("debian", "build"):
+            if getattr(self, other) and self.kernel:
+                text_ = f"cannot have both `{other}:` and `kernel:`"
+                yield Problem("kernel", text_, code="LK0545")
+        if not (self.debian or self.kernel or self.build or self.files):
             yield Problem(
-                "image", "has no recipe of ours", "it needs `debian:`, `kernel:` or `files:`",
-                "LK0546",
+                "image", "has no recipe of ours",
+                "it needs `debian:`, `kernel:`, `build:` or `files:`", "LK0546",
             )  # fmt: skip
         if not self.debian and any(file.concat for file in self.files):
             yield Problem("files", "has a `concat`, which needs `debian:`", code="LK0545")
@@ -213,6 +293,7 @@ class Recipe(NamedTuple):
     where: Where
     says: Document
     config: object  # None when there is no `config:`
+    steps: tuple[Where, ...] = ()  # where each of `build: steps:` stands
 
     @property
     def name(self) -> str:
@@ -232,6 +313,17 @@ class Recipe(NamedTuple):
             value = [asked.packages.get(arch), asked.exclude, asked.keep, asked.drop, self.concats]
         if self.says.kernel is not None:
             value = self.says.kernel.packages.get(arch)
+        return digest.hex_of(digest.of_value(value))[:16]
+
+    @property
+    def root_name(self) -> str:
+        """What the lock calls the packages that ``build:`` runs its commands with."""
+        return self.name + ROOT
+
+    def root_inputs(self, arch: str) -> str:
+        """As :meth:`inputs`, for the build root; ``arch`` is what the image is made for."""
+        asked = self.says.build
+        value = asked and [asked.packages.get(arch), asked.exclude, asked.runs_on(arch)]
         return digest.hex_of(digest.of_value(value))[:16]
 
     def main_package(self, arch: str) -> str:
@@ -264,11 +356,14 @@ def parse(document: Node, folder: Path) -> Recipe:
     if isinstance(document, MapNode):
         if "config" in document.items:
             config = _plain(document.items.pop("config")[1])
-        for outer, inner in (("debian", "packages"), ("kernel", "modules")):
+        for outer, inner in _BY_ARCH:
             driver = document.items.get(outer, (None, None))[1]
             if isinstance(driver, MapNode):
                 _widen(driver, inner)
-    return Recipe(folder, document.where, decode(document, Document, "the recipe"), config)
+    steps = find(document, ("build", "steps"))
+    places = [item.where for item in steps.items] if isinstance(steps, Sequence) else []
+    says = decode(document, Document, "the recipe")
+    return Recipe(folder, document.where, says, config, tuple(places))
 
 
 def _widen(mapping: MapNode, name: str) -> None:

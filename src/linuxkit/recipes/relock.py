@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import events, platform
 from linuxkit.base.errors import Error
+from linuxkit.recipes import buildroot
 from linuxkit.recipes.debian import kernel as kernels
 from linuxkit.recipes.debian import solver
 from linuxkit.recipes.debian.lock import Deb, Lock, Locked
@@ -51,25 +52,57 @@ def refresh(old: Lock, recipes: Sequence[Recipe], arches: Sequence[str], bench: 
     packages = {name: dict(found) for name, found in old.packages.items()}
     debs = dict(old.debs)
     failures: list[Error] = []
+    indices: dict[str, Index | None] = {}
     for arch in arches:
-        wanted = [r for r in recipes if arch in r.says.arches and (r.says.debian or r.says.kernel)]
-        if not wanted:
-            continue
-        try:
-            index = bench.archive.index(platform.arch(arch).debian)
-        except Error as error:
-            failures.append(_told(f"{arch} stays as it was", error))
-            continue
-        for recipe in wanted:
-            try:
-                chosen = _one(recipe, arch, index, bench)
-            except Error as error:
-                failures += [_told(f"{recipe.name} {arch}", one) for one in error.all()]
+        for part in (part for recipe in recipes for part in _parts(recipe, arch)):
+            if part.machine not in indices:
+                indices[part.machine] = _index(part.machine, bench, failures)
+            index = indices[part.machine]
+            if index is None:
                 continue
-            locked = Locked(recipe.inputs(arch), tuple(sorted(chosen)))
-            packages.setdefault(recipe.name, {})[arch] = locked
+            try:
+                chosen = _one(part, arch, index, bench)
+            except Error as error:
+                failures += [_told(f"{part.name} {arch}", one) for one in error.all()]
+                continue
+            packages.setdefault(part.name, {})[arch] = Locked(part.inputs, tuple(sorted(chosen)))
             debs.update({key: _older(debs.get(key), deb) for key, deb in chosen.items()})
     return Refreshed(Lock(_suites(old, bench.archive), packages, debs), tuple(failures))
+
+
+def _index(machine: str, bench: Bench, failures: list[Error]) -> Index | None:
+    try:
+        return bench.archive.index(platform.arch(machine).debian)
+    except Error as error:
+        failures.append(_told(f"{machine} stays as it was", error))
+        return None
+
+
+class _Part(NamedTuple):
+    """Something that a recipe needs .debs for."""
+
+    recipe: Recipe
+    name: str  # in the lock
+    inputs: str
+    machine: str  # the OCI architecture of the .debs
+    is_root: bool  # of the commands, not of the image
+
+
+def _parts(recipe: Recipe, arch: str) -> Iterator[_Part]:
+    says = recipe.says
+    if arch not in says.arches:
+        return
+    if says.debian or says.kernel:
+        yield _Part(recipe, recipe.name, recipe.inputs(arch), arch, is_root=False)
+    if says.build:
+        inputs = recipe.root_inputs(arch)
+        yield _Part(recipe, recipe.root_name, inputs, says.build.runs_on(arch), is_root=True)
+
+
+def is_stale(recipe: Recipe, lock: Lock, arch: str) -> bool:
+    """Whether the recipe was changed since it was locked for ``arch``, or never was."""
+    locked = ((lock.of(part.name, arch), part.inputs) for part in _parts(recipe, arch))
+    return any(found is None or found.inputs != inputs for found, inputs in locked)
 
 
 def _older(known: Deb | None, found: Deb) -> Deb:
@@ -92,9 +125,12 @@ def _told(what: str, error: Error) -> Error:
     )  # fmt: skip
 
 
-def _one(recipe: Recipe, arch: str, index: Index, bench: Bench) -> dict[str, Deb]:
-    """The .debs that ``recipe`` takes files of."""
-    found = {p.key: _deb(p, bench.archive) for p in _candidates(recipe, arch, index)}
+def _one(part: _Part, arch: str, index: Index, bench: Bench) -> dict[str, Deb]:
+    """The .debs that are needed: for an image those that it takes files of."""
+    recipe = part.recipe
+    found = {p.key: _deb(p, bench.archive) for p in _candidates(part, arch, index)}
+    if part.is_root:
+        return found
     debs = tuple(found[key] for key in sorted(found))
     bench.pool.fetch(debs, f"candidates for {recipe.name} {arch}")
     with (
@@ -105,15 +141,18 @@ def _one(recipe: Recipe, arch: str, index: Index, bench: Bench) -> dict[str, Deb
     return {key: deb for key, deb in found.items() if f"{deb.package} {deb.version}" in owners}
 
 
-def _candidates(recipe: Recipe, arch: str, index: Index) -> Sequence[Package]:
-    debian = platform.arch(arch).debian
-    if recipe.says.kernel is not None:
-        name = recipe.main_package(arch)
+def _candidates(part: _Part, arch: str, index: Index) -> Sequence[Package]:
+    says, machine = part.recipe.says, platform.arch(part.machine).debian
+    if part.is_root and says.build is not None:
+        wanted = (*buildroot.ESSENTIAL, *says.build.packages.get(arch))
+        return solver.closure(index, wanted, arch=machine, exclude=says.build.exclude)
+    if says.kernel is not None:
+        name = part.recipe.main_package(arch)
         return kernels.packages(index, name, arch) if name else ()
-    asked = recipe.says.debian
-    if asked is None:
+    if says.debian is None:
         return ()
-    return solver.closure(index, asked.packages.get(arch), arch=debian, exclude=asked.exclude)
+    asked = says.debian
+    return solver.closure(index, asked.packages.get(arch), arch=machine, exclude=asked.exclude)
 
 
 def _deb(package: Package, archive: Archive) -> Deb:

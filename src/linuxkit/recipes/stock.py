@@ -90,7 +90,7 @@ class Shelf:
     def is_solved(self, name: str, arch: str) -> bool:
         """Whether ``name`` is made of Debian packages on ``arch``, which a lock has to name."""
         says = self.recipe(name).says
-        return arch in says.arches and bool(says.debian or says.kernel)
+        return arch in says.arches and bool(says.debian or says.kernel or says.build)
 
     def pins(self, name: str, arch: str) -> Pins:
         """What holds ``name`` still as the shelf's own lock has it.  Raises as :meth:`repinned`."""
@@ -105,9 +105,16 @@ class Shelf:
 
         recipe = self.recipe(name)
         debs = builder.locked_debs(recipe, lock, arch)
-        locked = lock.of(name, arch) if debs else locks.Locked(recipe.inputs(arch), ())
-        named = {key: lock.debs[key] for key in (locked.debs if locked else ())}
-        mine = locks.Lock({}, {name: {arch: locked}} if locked else {}, named)
+        root = builder.locked_root(recipe, lock, arch)
+        held = {
+            name: lock.of(name, arch) if debs else locks.Locked(recipe.inputs(arch), ()),
+            recipe.root_name: lock.of(recipe.root_name, arch) if root else None,
+        }
+        packages = {key: {arch: locked} for key, locked in held.items() if locked}
+        named = {
+            key: lock.debs[key] for arches in packages.values() for key in arches[arch].debs
+        }
+        mine = locks.Lock({}, packages, named)
         return Pins(mine, {name: {arch: tag.compute(recipe.folder, lock, arch)}})
 
     def reference(self, name: str, arch: str, where: Where | None = None) -> str:
@@ -124,8 +131,12 @@ class Shelf:
         return tag.reference(name, self._tags[key])
 
     def debs(self, name: str, arch: str) -> tuple[Deb, ...]:
-        """What the lock names for ``name`` on ``arch``.  Raises LK0438."""
-        return self._lock_of(name, arch).debs_of(name, arch)
+        """What the lock names for ``name`` on ``arch``, to build with and to build of.
+
+        Raises LK0438.
+        """
+        lock = self._lock_of(name, arch)
+        return (*lock.debs_of(name, arch), *lock.debs_of(name + locks.ROOT, arch))
 
     def _lock_of(self, name: str, arch: str) -> Lock:
         """The lock that speaks for ``name``; one of the user's must fit the recipe of today."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import digest, files, resources
 from linuxkit.base.errors import Error, printable
+from linuxkit.recipes.debian.lock import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +34,10 @@ def compute(folder: Path, lock: Lock, arch: str) -> str:
 
     Raises LK0534 when the folder holds something that is neither a file nor a folder, LK0102.
     """
-    listed = [(path, mode, data) for path, mode, data in _contents(folder)]
+    listed = [(path, mode, data) for path, mode, data in contents(folder)]
     recipe = next((data for path, _, data in listed if path == "build.yml"), b"")
     programs = sorted({name.decode() for name in _GUEST.findall(recipe)})
-    value = {
+    value: dict[str, object] = {
         "builder": BUILDER,
         "arch": arch,
         "files": [
@@ -45,6 +46,9 @@ def compute(folder: Path, lock: Lock, arch: str) -> str:
         "debs": [deb.sha256 for deb in lock.debs_of(folder.name, arch)],
         "guest": [(name, _program(arch, name)) for name in programs],
     }
+    root = lock.debs_of(folder.name + ROOT, arch)
+    if root:
+        value["root"] = [deb.sha256 for deb in root]
     return digest.hex_of(digest.of_value(value))[:_LENGTH]
 
 
@@ -53,14 +57,19 @@ def reference(name: str, tag: str) -> str:
     return f"{REGISTRY}/{name}:{tag}"
 
 
-def _contents(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, bytes]]:
-    """Path, executable bit and bytes of each file; sorted by the caller."""
+def contents(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, bytes]]:
+    """Path, mode (0644 or 0755) and bytes of each file, without git's own folder; in no order.
+
+    Raises LK0534, LK0102.
+    """
     try:
         with os.scandir(folder) as listing:
             for item in listing:
                 path = prefix + item.name
+                if path == ".git":
+                    continue
                 if item.is_dir(follow_symlinks=False):
-                    yield from _contents(folder / item.name, f"{path}/")
+                    yield from contents(folder / item.name, f"{path}/")
                 elif item.is_file(follow_symlinks=False):
                     mode = 0o755 if item.stat().st_mode & 0o100 else 0o644
                     yield path, mode, _read(folder / item.name)

@@ -163,3 +163,63 @@ def test_stock_recipes_are_sound(name):
     for file in found.says.files:
         if file.source is not None:
             assert (found.folder / file.source).is_file(), file.path
+
+
+BUILD = """\
+image: web
+build:
+  packages: {all: [make], arm64: [gcc-aarch64-linux-gnu]}
+  machine: amd64
+  links: {usr/bin/x: y}
+  env: [A=b=c]
+  steps:
+    - first
+    - |
+      second
+  outputs:
+    - {source: /build/a/b, path: /bin/b, mode: "0700"}
+    - {source: tree, path: /}
+"""
+
+
+def test_commands(tmp_path):
+    found = load(tmp_path, BUILD)
+    asked = found.says.build
+    assert asked.packages.get("arm64") == ("make", "gcc-aarch64-linux-gnu")
+    assert (asked.runs_on("arm64"), asked.runs_on("amd64")) == ("amd64", "amd64")
+    assert [(o.source, o.path) for o in asked.outputs] == [("a/b", "bin/b"), ("tree", "")]
+    assert [place.line for place in found.steps] == [8, 9]
+    assert found.root_name == "web:build"
+    other = load(tmp_path, BUILD.replace("machine: amd64", "exclude: [perl]"))
+    assert other.says.build.runs_on("arm64") == "arm64"
+    for arch in ("amd64", "arm64"):
+        assert other.root_inputs(arch) != found.root_inputs(arch)
+    changed = load(tmp_path, BUILD.replace("- first", "- other"))
+    assert changed.root_inputs("amd64") == found.root_inputs("amd64")
+
+
+@pytest.mark.parametrize(("old", "new", "code"), [
+    ("[make]", "['-x']", "LK0545"),
+    ("A=b=c", "A", "LK0545"),
+    ("A=b=c", "1A=c", "LK0545"),
+    ("/build/a/b", "/etc/passwd", "LK0545"),
+    ("/build/a/b", "../b", "LK0601"),
+    ("/bin/b", "../b", "LK0601"),
+    ("{usr/bin/x: y}", "{../x: y}", "LK0545"),
+    ("{usr/bin/x: y}", '{x: ""}', "LK0545"),
+    ("machine: amd64", "machine: vax", "LK0545"),
+    ("machine: amd64", "limits: {timeout: 0}", "LK0208"),
+    ("machine: amd64", "network: true", "LK0203"),
+    ("image: web", "image: web\nkernel: {packages: {amd64: x}}", "LK0545"),
+])  # fmt: skip
+def test_commands_that_cannot_be(tmp_path, old, new, code):
+    assert old in BUILD
+    with pytest.raises(Error) as caught:
+        load(tmp_path, BUILD.replace(old, new))
+    assert [error.code for error in caught.value.all()] == [code]
+
+
+def test_commands_need_steps_and_outputs(tmp_path):
+    with pytest.raises(Error) as caught:
+        load(tmp_path, "image: web\nbuild: {packages: [make]}\n")
+    assert [error.code for error in caught.value.all()] == ["LK0545", "LK0545"]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from linuxkit.base.digest import Digest
 
 PATH = "LINUXKIT_PACKAGES_LOCK"
-_NAME = "debian.lock"
+ROOT = ":build"  # behind a recipe's name: the packages that its commands run with
+NAME = "debian.lock"
 _VERSION = 1
 _MAX_BYTES = 16 << 20
 _SAFE_PATH = re.compile(r"[A-Za-z0-9_.+~:%-]+(?:/[A-Za-z0-9_.+~:%-]+)*")
@@ -69,7 +70,7 @@ EMPTY = Lock({}, {}, {})
 def path(environ: Mapping[str, str] | None = None) -> Path:
     """The lock to use: ``LINUXKIT_PACKAGES_LOCK``, else the one beside the stock recipes."""
     chosen = (os.environ if environ is None else environ).get(PATH, "")
-    shipped = resources.packages() / _NAME
+    shipped = resources.packages() / NAME
     return type(shipped)(chosen) if chosen else shipped
 
 

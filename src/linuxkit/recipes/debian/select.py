@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from linuxkit.tree.entry import Entry
 
 # What people read and programs do not; gone unless a pattern of `keep` names it.
-_DOCUMENTS = tuple(
+DOCUMENTS = tuple(
     f"usr/share/{name}"
     for name in (
         "bash-completion", "bug", "doc", "doc-base", "info", "lintian", "locale", "man",
@@ -54,12 +54,12 @@ def select(files: Files, keep: Sequence[str] | None, drop: Sequence[str], multia
 
 
 def _wanted(files: Files, keep: Sequence[str] | None) -> Callable[[str], bool]:
-    documents = matcher([f"{folder}/**" for folder in _DOCUMENTS])
+    documents = matcher([f"{folder}/**" for folder in DOCUMENTS])
     if keep is None:
         return lambda path: not documents(path)
     _all_fit(files, keep)
     listed = matcher(keep)
-    explicit = matcher([pattern for pattern in keep if pattern.startswith(_DOCUMENTS)])
+    explicit = matcher([pattern for pattern in keep if pattern.startswith(DOCUMENTS)])
     return lambda path: listed(path) and (not documents(path) or explicit(path))
 
 

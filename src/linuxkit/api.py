@@ -61,24 +61,31 @@ def default_sources(
     logins: Sequence[str] = (),
     pull: bool = False,
     lock: Lock | None = None,
+    engine: bool = False,
 ) -> tuple[Source, ...]:
-    """Where images are looked for, in order: the store, the stock packages, then registries.
+    """Where images are looked for, in order: files, the store, the stock packages, then registries.
 
     What is in ``lock`` is exactly what is named there, wherever it is found.
 
     ``mirrors`` are texts like ``docker.io=https://mirror.example``, or an URL alone for all other
     registries; ``certs`` files of certificates to trust besides the system's; ``logins`` texts like
     ``ghcr.io=USER:PASSWORD``, which go before those that are stored.  With ``pull`` registries come
-    first, and are asked even for what the store has.
+    before the store, and are asked even for what it has; with ``engine`` the images of a container
+    engine on this machine come before either.
     """
+    from linuxkit.sources.engine import Engine
+    from linuxkit.sources.local import LocalFiles
     from linuxkit.sources.locked import Locked
     from linuxkit.sources.packages import StockPackages
     from linuxkit.sources.registry import Registries
     from linuxkit.sources.store import Stored
 
     registries = Registries(store, mirrors, certs, logins, fresh=pull)
-    local = (Stored(store), StockPackages(store, shelf or _shelf(lock)))
-    others = (registries, *local) if pull else (*local, registries)
+    own = (Stored(store), StockPackages(store, shelf or _shelf(lock)))
+    first: list[Source] = [LocalFiles(store)]
+    if engine:
+        first.append(Engine(store))
+    others = (*first, registries, *own) if pull else (*first, *own, registries)
     return others if lock is None else (Locked(lock, store, others), *others)
 
 

@@ -68,7 +68,7 @@ def configure(parser: Parser) -> None:
     switch("--decompress-kernel", "unpack a compressed kernel")
     switch("--pull", "ask the registries even for images that the store has")
     add("--input-tar", "TAR", "an earlier output (upstream's flag); rebuilds are quick without it")
-    switch("--docker", "look for images in a Docker engine first")
+    switch("--docker", "look for images in this machine's Docker or Podman first")
     switch("--disable-content-trust", "upstream's flag; no effect")
 
 
@@ -123,18 +123,12 @@ def main(args: argparse.Namespace) -> int:
 def decide(args: argparse.Namespace) -> Wish:
     """Read the flags, before any work is done.
 
-    Raises LK0101, LK0102 (no such folder), LK0114, LK0115, LK0613, LK0701 and LK0709.
+    Raises LK0101, LK0102 (no such folder), LK0114, LK0613, LK0701 and LK0709.
     """
     names = _formats(args)
     folder = Path(args.o).parent if args.o else Path(args.dir or ".")
     if not folder.is_dir():
         raise Error("LK0102", f"there is no folder {folder}", hint="make it first, or mend --dir")
-    if args.docker:
-        raise Error(
-            "LK0115",
-            "images of a Docker engine cannot be used yet",
-            hint='leave --docker out; stock packages are named "@pkg:NAME"',
-        )
     last = args.files[-1]
     name = args.name or (_STDIN_NAME if last == "-" else Path(last).stem)
     if args.input_tar:

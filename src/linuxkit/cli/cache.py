@@ -159,7 +159,7 @@ def _pull(store: Store, args: argparse.Namespace) -> None:
     )
     arches = [platform.arch(name).oci for name in args.arch] or [platform.host().oci]
     for text in args.name:
-        asked = ref.parse(text)
+        asked = _parse(text)
         if not asked.tag and not asked.digest:
             asked = asked._replace(tag="latest")
         for arch in arches:
@@ -179,7 +179,7 @@ def _push(store: Store, args: argparse.Namespace) -> None:
     client = registry.Client(options)
     for text in args.name:
         name, root = _known(store, text)
-        target = ref.parse(args.remote_name or name)
+        target = _parse(args.remote_name or name)
         source = ref.parse(name).name
         sent = push.push(client, root, target, store, override=args.override, source=source)
         print(f"{target}  {root.digest}" + ("" if sent else "  (was there)"))
@@ -240,9 +240,21 @@ def _present(store: Store, root: Descriptor) -> Sequence[Platform]:
     return [each for each in offered if image.is_whole(store, root, each)] or offered
 
 
+def _parse(text: str) -> ref.Ref:
+    """The reference of an image in the store or a registry.  Raises LK0302, LK0113."""
+    asked = ref.parse(text)
+    if asked.is_local:
+        raise Error(
+            "LK0113",
+            f"{printable(text)} names a file, and not an image of the store or a registry",
+            hint="bring it in with: linuxkit cache import FILE",
+        )
+    return asked
+
+
 def _known(store: Store, text: str) -> tuple[str, Descriptor]:
     """The stored name that the user means, with ``latest`` if that is the one there."""
-    asked = ref.parse(text)
+    asked = _parse(text)
     names = [str(asked)]
     if not asked.tag and not asked.digest:
         names.append(str(asked._replace(tag="latest")))

@@ -63,6 +63,7 @@ def open_project(args: argparse.Namespace, *, offline: bool = False) -> Project:
         logins=args.registry_creds,
         pull=getattr(args, "pull", False),
         lock=lock,
+        engine=getattr(args, "docker", False),
     )
     return Project(store, spec, lock, sources, arch)
 

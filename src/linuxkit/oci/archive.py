@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error, printable
+from linuxkit.base.files import os_error
 from linuxkit.oci import image, model, ref
 from linuxkit.oci.flatten import flatten
 from linuxkit.oci.model import Descriptor, Manifest
@@ -20,6 +21,7 @@ from linuxkit.tree.entry import Bytes, Entry, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from linuxkit.base.digest import Digest
     from linuxkit.oci.model import Platform
@@ -30,24 +32,36 @@ if TYPE_CHECKING:
 _CONTAINERD_NAME = "io.containerd.image.name"  # what the Go tool and containerd look for
 _BLOBS = "blobs/sha256/"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 _COUNT_LIMIT = 1000  # images in one archive
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class Imported(NamedTuple):
-    """An image that an archive has brought."""
+    """An image that an archive has brought; ``label`` is what it is called there."""
 
     name: str
     descriptor: Descriptor
+    label: str = ""
 
 
 def read(source: Source, store: Store, name: str = "") -> tuple[Imported, ...]:
-    """Import the images of an OCI layout or of ``docker save``, compressed or not.
+    """Import the images of an OCI layout or of ``docker save``, compressed or not, and name them.
 
     ``name`` is given to the archive's only image; without it they keep the names that stand there.
     Raises LK0327 (not such an archive, or it has no usable name), LK0302, LK0303 (a blob is not in
     it), LK0305 (a blob has another digest than its name), LK030x and LK06xx.
     """
+    return _name_all(bring(source, store), store, name)
+
+
+def read_folder(folder: Path, store: Store, name: str = "") -> tuple[Imported, ...]:
+    """As :func:`read`, from an OCI layout in a folder.  Raises LK0102 too."""
+    return _name_all(bring_folder(folder, store), store, name)
+
+
+def bring(source: Source, store: Store) -> tuple[Imported, ...]:
+    """Bring the images of an archive into the store, without names.  Raises as :func:`read`."""
     with store.temporary() as scratch:
         compress.spool(source, scratch)
         scratch.flush()
@@ -56,16 +70,78 @@ def read(source: Source, store: Store, name: str = "") -> tuple[Imported, ...]:
             if path.startswith(_BLOBS):
                 _store_blob(store, digests.parse("sha256:" + path.removeprefix(_BLOBS)), entry)
         if "index.json" in files:
-            found = list(_layout_images(files))
+            found = list(_layout_images(_document(files, "index.json")))
         elif "manifest.json" in files:
             found = list(_saved_images(files, store))
         else:
             raise _not_an_archive("it has neither an index.json nor a manifest.json")
+    return _all_whole(found, store)
+
+
+def bring_folder(folder: Path, store: Store) -> tuple[Imported, ...]:
+    """Bring the images of an OCI layout in a folder, without names.  Raises as :func:`read`."""
+    try:
+        with (folder / "index.json").open("rb") as file:
+            data = file.read(model.MANIFEST_LIMIT)
+    except FileNotFoundError:
+        raise _not_an_archive(f"{folder} has no index.json") from None
+    except OSError as error:
+        raise os_error(error, "read", folder / "index.json") from error
+    found = list(_layout_images(_parsed(data, "index.json")))
+    for each in found:
+        _bring_parts(folder, each.descriptor, store)
+    return _all_whole(found, store)
+
+
+def _bring_parts(folder: Path, blob: Descriptor, store: Store, depth: int = 0) -> None:
+    """Copy a blob and what it leads to, as far as it is there."""
+    if not store.has(blob.digest, blob.size):
+        path = folder / "blobs" / "sha256" / digests.hex_of(blob.digest)
+        try:
+            with path.open("rb") as file, store.writer(blob.digest, blob.size) as out:
+                while chunk := file.read(1 << 20):
+                    out.write(chunk)
+        except FileNotFoundError:
+            return  # of a platform that was left out, or the whole image is refused later
+        except OSError as error:
+            raise os_error(error, "read", path) from error
+    if blob.media_type in model.INDEXES and depth <= _DEPTH_LIMIT:
+        data = store.read(blob.digest, model.MANIFEST_LIMIT)
+        for entry in model.decode_index(data, blob).manifests:
+            _bring_parts(folder, entry, store, depth + 1)
+    elif blob.media_type in model.MANIFESTS:
+        manifest = model.decode_manifest(store.read(blob.digest, model.MANIFEST_LIMIT), blob)
+        for part in (manifest.config, *manifest.layers):
+            _bring_parts(folder, part, store, depth + 1)
+
+
+def choose(found: Sequence[Imported], label: str, where: str) -> Imported:
+    """The image that is called ``label`` in ``where``, or the only one.  Raises LK0354."""
+    fits = [each for each in found if label in (each.label, each.name, "")]
+    if len({each.descriptor.digest for each in fits}) == 1:
+        return fits[0]
+    names = ", ".join(printable(each.label) for each in found[:10] if each.label)
+    raise Error(
+        "LK0354",
+        f'{where} has no image called "{printable(label)}"'
+        if label
+        else f"{where} has {len(found)} images, and none is chosen",
+        hint=f"it has: {names}" if names else "its images have no names: leave the name out",
+    )
+
+
+def _all_whole(found: Sequence[Imported], store: Store) -> tuple[Imported, ...]:
+    if not found:
+        raise _not_an_archive("it lists no image")
+    for each in found:
+        _require_whole(store, each.descriptor)
+    return tuple(found)
+
+
+def _name_all(found: Sequence[Imported], store: Store, name: str) -> tuple[Imported, ...]:
     named = _named(found, name)
     for each in named:
-        _require_whole(store, each.descriptor)
-    for each in named:
-        store.set_name(*each)
+        store.set_name(each.name, each.descriptor)
     return named
 
 
@@ -76,9 +152,8 @@ def _store_blob(store: Store, digest: Digest, entry: Entry) -> None:
                 out.write(chunk)
 
 
-def _layout_images(files: Mapping[str, Entry]) -> Iterator[Imported]:
+def _layout_images(doc: object) -> Iterator[Imported]:
     """What index.json lists (image-spec, image-layout.md), with "" for what has no full name."""
-    doc = _document(files, "index.json")
     if not isinstance(doc, dict) or not isinstance(doc.get("manifests"), list):
         raise _not_an_archive("its index.json is no index")
     for n, value in enumerate(doc["manifests"][:_COUNT_LIMIT]):
@@ -87,7 +162,8 @@ def _layout_images(files: Mapping[str, Entry]) -> Iterator[Imported]:
         text = notes.get(_CONTAINERD_NAME) or notes.get(REF_NAME, "")
         # Many tools write only a tag there, which says too little.
         full = "/" in text or ":" in text
-        yield Imported(text if full else "", found._replace(annotations=()))
+        label = notes.get(REF_NAME) or text
+        yield Imported(text if full else "", found._replace(annotations=()), label)
 
 
 def _saved_images(files: Mapping[str, Entry], store: Store) -> Iterator[Imported]:
@@ -111,7 +187,7 @@ def _saved_images(files: Mapping[str, Entry], store: Store) -> Iterator[Imported
             model.OCI_MANIFEST, store.put(data), len(data), platform=parsed.platform
         )
         for tag in tags if isinstance(tags, list) and tags else [""]:
-            yield Imported(str(tag), found)
+            yield Imported(str(tag), found, str(tag))
 
 
 def _saved_layer(entry: Entry, store: Store) -> Descriptor:
@@ -126,7 +202,10 @@ def _saved_layer(entry: Entry, store: Store) -> Descriptor:
 
 
 def _document(files: Mapping[str, Entry], name: str) -> object:
-    data = b"".join(_file(files, name, model.MANIFEST_LIMIT).content.chunks())
+    return _parsed(b"".join(_file(files, name, model.MANIFEST_LIMIT).content.chunks()), name)
+
+
+def _parsed(data: bytes, name: str) -> object:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
@@ -143,8 +222,6 @@ def _file(files: Mapping[str, Entry], name: object, limit: int = model.BLOB_LIMI
 
 
 def _named(found: Sequence[Imported], name: str) -> tuple[Imported, ...]:
-    if not found:
-        raise _not_an_archive("it lists no image")
     if name:
         if len({each.descriptor.digest for each in found}) > 1:
             raise Error("LK0327", f"the archive has {len(found)} images, but one name was given")

@@ -24,14 +24,24 @@ _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?"
 _NAME_LIMIT = 255
 _TAG_LIMIT = 128
 _HUB = "docker.io"
+_SCHEMES = ("oci:", "tar:")
 
 
 class Ref(NamedTuple):
-    """An image's name, with the tag or the digest asked for; "" where there is none."""
+    """An image's name, with the tag or the digest asked for; "" where there is none.
+
+    Of a file or folder (``oci:PATH``, ``tar:PATH``) the tag is the name that the image has in it.
+    """
 
     name: str  # canonical, with its host: docker.io/library/alpine
     tag: str = ""
     digest: str = ""
+    folder: str = ""  # where the path of a file starts from; not a part of what it is called
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it names a file or folder of this machine."""
+        return self.name.startswith(_SCHEMES)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
@@ -67,6 +77,8 @@ class _RefusalError(Exception):
 
 
 def _parse(text: str) -> Ref:
+    if text.startswith(_SCHEMES):
+        return _local(text)
     if not text:
         _refuse("it is empty", "write a name such as linuxkit/init:v1.2")
     if any(c.isspace() or not c.isprintable() for c in text):
@@ -78,6 +90,19 @@ def _parse(text: str) -> Ref:
         _check_digest(digest)
     name, tag = _split_tag(rest)
     return Ref(_expand(name), tag, digest)
+
+
+def _local(text: str) -> Ref:
+    """``oci:PATH`` or ``tar:PATH``, maybe with ``:NAME`` and ``@DIGEST``; no colon in the path."""
+    if not text.isprintable():
+        _refuse("it holds control characters", "take them out")
+    rest, at, digest = text.partition("@sha256:")
+    if at:
+        _check_digest(f"sha256:{digest}")
+    scheme, path, *name = rest.split(":", 2)
+    if not path:
+        _refuse("it has no path", f"write {scheme}:PATH or {scheme}:PATH:NAME")
+    return Ref(f"{scheme}:{path}", "".join(name), f"sha256:{digest}" if at else "")
 
 
 def _split_tag(text: str) -> tuple[str, str]:

@@ -58,11 +58,14 @@ class Lock(NamedTuple):
         return self.images.get(str(ref))
 
     def holds(self, ref: Ref, platform: Platform) -> bool:
-        """Whether what ``ref`` means for ``platform`` is settled: by the lock or by its digest."""
+        """Whether what ``ref`` means for ``platform`` is settled: by the lock or by its digest.
+
+        A file lies beside the YAML, and belongs to it as other sources do.
+        """
         name = package_of(ref)
         if name:
             return self.pins.tag(name, platform.arch) is not None
-        return bool(ref.digest) or self.pin(ref) is not None
+        return ref.is_local or bool(ref.digest) or self.pin(ref) is not None
 
 
 EMPTY = Lock()

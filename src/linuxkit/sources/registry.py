@@ -61,13 +61,13 @@ class Registries:
         return self._client
 
     def find(self, ref: Ref, platform: Platform, /) -> Descriptor | None:
-        """The image, pulled; None only for stock packages.
+        """The image, pulled; None only for stock packages and files.
 
         Raises LK0306, LK032x (refused by the registry), LK041x (not reached).
         """
         from linuxkit.oci import pull
 
-        if ref.name.startswith(_STOCK):
+        if ref.is_local or ref.name.startswith(_STOCK):
             return None
         again = self._fresh and not ref.digest and (ref, platform) not in self._asked
         found = None if again else self._stored(ref, platform)
@@ -79,7 +79,7 @@ class Registries:
 
     def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
         """The reference, unless the store has all of it."""
-        if ref.name.startswith(_STOCK):
+        if ref.is_local or ref.name.startswith(_STOCK):
             return None
         return () if self._stored(ref, platform) is not None else (str(ref),)
 

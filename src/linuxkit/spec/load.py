@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.spec import check, patches
+from linuxkit.spec import check, local, patches
 from linuxkit.spec.decode import collect
 from linuxkit.spec.documents import Gatherer
 from linuxkit.spec.inputs import Input, Web
@@ -109,7 +109,10 @@ def _decode(
         # A reference that could not be made would only be called wrong a second time.
         return None
     spec = collect(root, Spec, errors, root=document.input.name)
-    return None if spec is None else replace(spec, places=Places([root]))
+    if spec is None:
+        return None
+    spec = replace(spec, places=Places([root]))
+    return local.placed(spec) if local.has_any(spec) else spec
 
 
 def _resolve_packages(

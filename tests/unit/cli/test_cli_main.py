@@ -81,7 +81,6 @@ def test_every_command_has_help(capsys, verb):
         (["build", "-f", "kernel+initrd", "-o", "-", "x"], 2, ["LK0709"]),
         (["build", "--compress", "rar", "x"], 2, ["LK0613"]),
         (["build", "--arch", "z80", "x"], 2, ["LK0101"]),
-        (["build", "--docker", "x"], 2, ["LK0115"]),
         (["pkg"], 2, ["LK0113"]),
     ],
 )

@@ -20,6 +20,7 @@ HOSTS = {"net", "oci", "recipes"}  # who is told what a host said, or that it sa
 # Codes that several parts of the program raise; they mean the same everywhere.
 SHARED = {
     "LK0102": {"base", "build", "cli", "formats", "oci", "recipes", "runners"},  # the system's no
+    "LK0115": {"net", "sources"},  # no container engine
     "LK0201": {"recipes", "spec"},  # not UTF-8, or no YAML: also a package's build.yml
     "LK0202": {"recipes", "spec"},
     "LK0208": {"build", "spec"},  # a value that shows itself wrong beside the image's label
@@ -30,6 +31,7 @@ SHARED = {
     "LK0305": {"build", "oci", "recipes"},
     "LK0306": {"build", "oci", "sources"},
     "LK0320": {"oci", "sources"},  # only the lock knows that it once was there
+    "LK0354": {"oci", "sources"},  # a file of images has not this one
     "LK0401": {"build", "cli"},  # no such image in the store
     "LK0402": {"build", "spec"},  # needs the network
     "LK0410": HOSTS,

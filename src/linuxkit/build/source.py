@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from linuxkit.oci.ref import Ref
 
 
+class Look(NamedTuple):
+    """What a source says of a reference without fetching or making anything."""
+
+    has: bool  # :meth:`Source.find` would give this image
+    where: str  # a path, or the URL of a registry or engine
+    digest: str = ""  # of its index or manifest, where that is known
+    platforms: tuple[str, ...] = ()
+    size: int | None = None  # bytes that the platform needs
+    note: str = ""
+
+
 class Source(Protocol):
     """A place that images come from."""
 
@@ -29,6 +40,9 @@ class Source(Protocol):
 
     def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
         """What :meth:`find` would have to fetch, a line each; None when ``ref`` is not mine."""
+
+    def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:
+        """What is here, asking nobody else if ``offline``; None when ``ref`` is not mine."""
 
 
 class Wanted(NamedTuple):

@@ -242,14 +242,7 @@ def size_table(sizes: Sequence[Size]) -> str:
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns: the first to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return render.columns(rows, right=range(1, len(rows[0])))
 
 
 def _result_json(

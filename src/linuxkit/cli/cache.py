@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import linuxkit
 from linuxkit.base import files, platform
 from linuxkit.base.errors import Error, printable
-from linuxkit.cli import housekeeping
+from linuxkit.cli import housekeeping, render
 from linuxkit.oci import ref
 from linuxkit.oci.model import Platform
 
@@ -116,10 +116,8 @@ def _ls(store: Store, *, as_json: bool) -> None:
         print(json.dumps(rows, indent=1))
         return
     if rows:
-        from linuxkit.cli.build import table
-
         heads = ("name", "digest", "platforms", "size", "age")
-        print(table([heads, *(_cells(row) for row in rows)]))
+        print(render.columns([heads, *map(_cells, rows)], right=(3, 4)))
 
 
 def _row(store: Store, name: str, root: Descriptor) -> dict[str, object]:
@@ -143,8 +141,6 @@ def _row(store: Store, name: str, root: Descriptor) -> dict[str, object]:
 
 
 def _cells(row: dict[str, object]) -> tuple[str, ...]:
-    from linuxkit.cli import render
-
     platforms = ",".join(map(str, cast("list[str]", row["platforms"]))) or "-"
     size, age = render.size(cast("int", row["size"])), housekeeping.age(cast("int", row["age"]))
     return printable(str(row["name"])), str(row["digest"]), platforms, size, age

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable
+from linuxkit.cli.render import columns
 from linuxkit.cli.render import size as shown
 from linuxkit.recipes.tag import REGISTRY
 
@@ -137,7 +138,6 @@ def _report(checked: Checked) -> Iterable[str]:
 
 def measure(store: Store, *, as_json: bool) -> int:
     """``cache du``."""
-    from linuxkit.cli.build import table
     from linuxkit.oci import usage
 
     found = usage.measure(store)
@@ -148,9 +148,10 @@ def measure(store: Store, *, as_json: bool) -> int:
         return 0
     if found.images:
         rows = [(printable(i.name), shown(i.own), shown(i.shared)) for i in found.images]
-        print(table([("image", "own", "shared"), *rows]) + "\n")
+        print(columns([("image", "own", "shared"), *rows], right=(1, 2)) + "\n")
     rows = [(part.kind, str(part.files), shown(part.size)) for part in found.parts if part.files]
-    print(table([("what", "files", "size"), *rows, ("total", "", shown(found.total))]))
+    rows.append(("total", "", shown(found.total)))
+    print(columns([("what", "files", "size"), *rows], right=(1, 2)))
     return 0
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TextIO
 from linuxkit.base import events
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
     from rich.progress import Progress, TaskID
 
     from linuxkit.base.errors import Error
@@ -56,6 +58,18 @@ def size(value: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     raise AssertionError
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: Container[int] = ()) -> str:
+    """Cells below each other, those of the columns ``right`` to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def clean(text: str) -> str:

@@ -80,6 +80,14 @@ def bring(source: Source, store: Store) -> tuple[Imported, ...]:
 
 def bring_folder(folder: Path, store: Store) -> tuple[Imported, ...]:
     """Bring the images of an OCI layout in a folder, without names.  Raises as :func:`read`."""
+    found = listed(folder)
+    for each in found:
+        _bring_parts(folder, each.descriptor, store)
+    return _all_whole(found, store)
+
+
+def listed(folder: Path) -> tuple[Imported, ...]:
+    """What an OCI layout in a folder lists.  Raises LK0327, LK030x, LK0102."""
     try:
         with (folder / "index.json").open("rb") as file:
             data = file.read(model.MANIFEST_LIMIT)
@@ -87,10 +95,7 @@ def bring_folder(folder: Path, store: Store) -> tuple[Imported, ...]:
         raise _not_an_archive(f"{folder} has no index.json") from None
     except OSError as error:
         raise os_error(error, "read", folder / "index.json") from error
-    found = list(_layout_images(_parsed(data, "index.json")))
-    for each in found:
-        _bring_parts(folder, each.descriptor, store)
-    return _all_whole(found, store)
+    return tuple(_layout_images(_parsed(data, "index.json")))
 
 
 def _bring_parts(folder: Path, blob: Descriptor, store: Store, depth: int = 0) -> None:

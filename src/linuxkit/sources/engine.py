@@ -16,6 +16,7 @@ from urllib.parse import quote
 from linuxkit.base import digest as digests
 from linuxkit.base import events
 from linuxkit.base.errors import Error, printable
+from linuxkit.build.source import Look
 from linuxkit.net import engine
 from linuxkit.oci import archive
 from linuxkit.sources import kept
@@ -65,7 +66,7 @@ class Engine:
 
         Raises LK0115 (there is no engine, or it fails), LK0327 (what it sends is no image), LK06xx.
         """
-        found = self.look(ref, platform)
+        found = self.inspect(ref, platform)
         if found is None:
             return None
         key = digests.of_value(["engine", found.id])
@@ -79,7 +80,7 @@ class Engine:
 
     def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
         """Nothing for what the engine has, for that needs no network."""
-        return None if self.look(ref, platform) is None else ()
+        return None if self.inspect(ref, platform) is None else ()
 
     @property
     def address(self) -> Address:
@@ -88,7 +89,18 @@ class Engine:
             self._at = _reach()
         return self._at
 
-    def look(self, ref: Ref, platform: Platform) -> Found | None:
+    def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:  # noqa: ARG002 - it is here
+        """What the engine says."""
+        if ref.is_local:
+            return None
+        found = self.inspect(ref, platform)
+        if found is None:
+            return Look(False, str(self.address))
+        offers = (f"{found.os}/{found.arch}",)
+        note = f"called {found.name}, id {found.id}"
+        return Look(True, str(self.address), "", offers, found.size, note)
+
+    def inspect(self, ref: Ref, platform: Platform) -> Found | None:
         """What the engine says of an image, if it is for ``platform``.  Raises LK0115."""
         if ref.is_local:
             return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base import digest as digests
 from linuxkit.base import events, files
 from linuxkit.base.errors import Error, printable
+from linuxkit.build.source import Look
 from linuxkit.oci import archive
 from linuxkit.sources import kept
 
@@ -56,6 +57,28 @@ class LocalFiles:
     def missing(self, ref: Ref, _platform: Platform, /) -> Sequence[str] | None:
         """Nothing that a network could bring."""
         return () if ref.is_local else None
+
+    def look(self, ref: Ref, _platform: Platform, /, *, offline: bool) -> Look | None:  # noqa: ARG002 - it is here
+        """The file, and what is known to be in it."""
+        if not ref.is_local:
+            return None
+        path = path_of(ref)
+        found = archive.listed(path) if path.is_dir() else self._kept(path)
+        if found is None:
+            size = path.stat().st_size if path.exists() else None
+            note = "not read yet" if path.exists() else "there is no such file"
+            return Look(path.exists(), str(path), size=size, note=note)
+        root = archive.choose(found, ref.tag, str(path)).descriptor
+        fits = not ref.digest or root.digest == ref.digest
+        return Look(fits, str(path), root.digest, note="" if fits else "of another digest")
+
+    def _kept(self, path: Path) -> tuple[Imported, ...] | None:
+        """What was read of a file before, if it is the same since."""
+        try:
+            with path.open("rb") as file:
+                return kept.find(self._store, self._key(path, file.fileno()))
+        except OSError:
+            return None
 
     def _images(self, path: Path, ref: Ref) -> tuple[Imported, ...]:
         if path.is_dir():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error
+from linuxkit.build.source import Look
 from linuxkit.build.wanted import needs
 from linuxkit.oci.image import describe, is_whole
 
@@ -61,6 +62,19 @@ class Locked:
         if exact is None:
             return None
         return () if self._stored(exact, platform) is not None else (str(exact),)
+
+    def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:
+        """Where the image of the lock would come from."""
+        exact = self._exact(ref)
+        if exact is None:
+            return None
+        if self._stored(exact, platform) is not None:
+            return Look(True, str(self._store.root), exact.digest, note="pinned")
+        looks = (source.look(exact, platform, offline=offline) for source in self._others)
+        found = next((look for look in looks if look and look.has), None)
+        if found is None:
+            return Look(False, "", exact.digest, note="pinned, and nobody asked has it")
+        return found._replace(note="; ".join(filter(None, ("pinned", found.note))))
 
     def _exact(self, ref: Ref) -> Ref | None:
         pin = None if ref.digest else self._lock.pin(ref)

@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error
+from linuxkit.build.source import Look
+from linuxkit.oci.image import closure
 from linuxkit.recipes import tag
 from linuxkit.recipes.stock import Shelf
 
@@ -96,6 +98,23 @@ class StockPackages:
             return []
         debs = pool_of(self._store).missing(self._shelf.debs(package, platform.arch))
         return [f"{deb.package} {deb.version} ({deb.size} bytes)" for deb in debs]
+
+    def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:
+        """The image, or what it would be made of."""
+        package = self._package(ref, platform)
+        if package is None:
+            return None
+        where = str(self._shelf.path(package))
+        offers = (str(platform),)
+        found = self._shelf.present(package, platform.arch, self._store)
+        if found is not None:
+            size = sum(blob.size for blob in closure(self._store, found, ()))
+            return Look(True, where, found.digest, offers, size)
+        debs = self._shelf.debs(package, platform.arch)
+        missing = pool_of(self._store).missing(debs)
+        size = sum(deb.size for deb in missing)
+        note = f"made of {len(debs)} Debian packages, {len(missing)} to fetch"
+        return Look(not (offline and missing), where, "", offers, size, note)
 
     def _package(self, ref: Ref, platform: Platform) -> str | None:
         registry, _, name = ref.name.partition("/")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linuxkit.base.errors import Error
+from linuxkit.build.source import Look
 from linuxkit.oci.image import is_whole
 
 if TYPE_CHECKING:
@@ -82,6 +84,26 @@ class Registries:
         if ref.is_local or ref.name.startswith(_STOCK):
             return None
         return () if self._stored(ref, platform) is not None else (str(ref),)
+
+    def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:
+        """What the registry has under that name now."""
+        from linuxkit.oci import origin
+        from linuxkit.oci.registry import place_of
+
+        if ref.is_local or ref.name.startswith(_STOCK):
+            return None
+        client, place = self.client, place_of(ref)
+        host = client.host(place)
+        where = f"{host}/{place.repository}"
+        note = f"mirror of {place.registry}" if origin.is_mirror(host, place) else ""
+        if offline:
+            return Look(False, where, note="; ".join(filter(None, ("not asked", note))))
+        try:
+            found = origin.look(client, place, ref.digest or ref.tag or "latest", platform)
+        except Error as error:
+            return Look(False, where, note="; ".join(filter(None, (str(error), note))))
+        offers = tuple(map(str, found.platforms))
+        return Look(True, where, found.root.digest, offers, found.size, note)
 
     def _stored(self, ref: Ref, platform: Platform) -> Descriptor | None:
         found = self._store.find(str(ref))

@@ -122,7 +122,7 @@ def _images(
     fresh: set[str] = set()  # looked up in this run: other platforms are of the same image
     for want, platform in wants:
         name = str(want.ref)
-        if want.ref.digest or package_of(want.ref):
+        if want.ref.digest or want.ref.is_local or package_of(want.ref):
             continue
         anew = is_asked(request.update, *_names(want.ref))
         pin = found.get(name) if not anew or name in fresh else None

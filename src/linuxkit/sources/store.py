@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linuxkit.oci.image import is_whole
+from linuxkit.build.source import Look
+from linuxkit.oci.image import closure, is_whole, offered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,3 +36,19 @@ class Stored:
     def missing(self, ref: Ref, platform: Platform) -> Sequence[str] | None:
         """Nothing for what is there; anything else is not for this source to say."""
         return None if self.find(ref, platform) is None else ()
+
+    def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:  # noqa: ARG002 - nobody is asked
+        """What lies here under that name."""
+        if ref.is_local:
+            return None
+        where = str(self._store.root)
+        found = self._store.find(str(ref))
+        if found is None:
+            return Look(False, where)
+        if ref.digest and found.digest != ref.digest:
+            return Look(False, where, found.digest, note="of another digest")
+        if not is_whole(self._store, found, platform):
+            return Look(False, where, found.digest, note=f"not all of it for {platform}")
+        offers = tuple(str(each) for each in offered(self._store, found))
+        size = sum(blob.size for blob in closure(self._store, found, (platform,)))
+        return Look(True, where, found.digest, offers, size)

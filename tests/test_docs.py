@@ -26,7 +26,7 @@ SHARED = {
     "LK0208": {"build", "spec"},  # a value that shows itself wrong beside the image's label
     "LK0211": {"build", "spec"},
     "LK0301": {"base", "oci"},
-    "LK0303": {"build", "oci", "recipes"},  # a blob, whoever wants it
+    "LK0303": {"build", "oci", "recipes", "sources"},  # a blob, whoever wants it
     "LK0304": {"oci", "recipes"},
     "LK0305": {"build", "oci", "recipes"},
     "LK0306": {"build", "oci", "sources"},

@@ -32,6 +32,7 @@ VERBS = {
     "schema": "print the JSON Schema of a YAML file",
     "lock": "write down what every reference stands for",
     "fetch": "fetch all that a build needs",
+    "bundle": "carry all that a build needs to a machine without a network",
     "new": "print a commented YAML file to start from",
     "pkg": "stock packages: list, lock, build",
     "cache": "images in the store: list, pull, import, export, forget, check, collect",

@@ -12,8 +12,9 @@ from linuxkit.oci.model import Platform
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from linuxkit.base.digest import Digest
     from linuxkit.build.source import Source
     from linuxkit.cli.arguments import Parser
     from linuxkit.sources.includes import Includes
@@ -31,6 +32,7 @@ class Project(NamedTuple):
     lock: Lock | None
     sources: Sequence[Source]
     arch: str  # as OCI has it
+    includes: Mapping[str, Digest]  # URL → the text that was read there
 
 
 def add(parser: Parser) -> None:
@@ -39,8 +41,10 @@ def add(parser: Parser) -> None:
     parser.add_switch("--no-lock", "do not look at linuxkit.lock")
 
 
-def open_project(args: argparse.Namespace, *, offline: bool = False) -> Project:
-    """Read the lock and the YAML.
+def open_project(
+    args: argparse.Namespace, *, offline: bool = False, architecture: str = ""
+) -> Project:
+    """Read the lock and the YAML, for ``architecture`` or that of ``--arch``.
 
     Raises LK0114, LK0435 for everything that is not pinned where ``--locked`` asks for that, and
     as open_lock and linuxkit.load.
@@ -51,9 +55,9 @@ def open_project(args: argparse.Namespace, *, offline: bool = False) -> Project:
         raise Error("LK0114", "--locked and --no-lock exclude each other")
     lock = _lock(args)
     store = linuxkit.open_store(args.cache or None)
-    arch = inputs.arch(args.arch)
+    arch = architecture or inputs.arch(args.arch)
     includes = Includes(store, lock.includes if lock else {}, offline=offline)
-    spec = inputs.load(args, lock=lock, remote=includes)
+    spec = inputs.load(args, architecture=arch, lock=lock, remote=includes)
     if args.locked or lock is not None:
         _compare(lock, spec, arch, includes, strict=args.locked)
     sources = linuxkit.default_sources(
@@ -65,7 +69,7 @@ def open_project(args: argparse.Namespace, *, offline: bool = False) -> Project:
         lock=lock,
         engine=getattr(args, "docker", False),
     )
-    return Project(store, spec, lock, sources, arch)
+    return Project(store, spec, lock, sources, arch, includes.seen)
 
 
 def _lock(args: argparse.Namespace) -> Lock | None:

@@ -6,6 +6,7 @@ Reading tar archives is left to :mod:`linuxkit.tree.tar`; which blobs make up an
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from linuxkit.tree import compress, tar
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from linuxkit.base.digest import Digest
@@ -62,13 +63,7 @@ def read_folder(folder: Path, store: Store, name: str = "") -> tuple[Imported, .
 
 def bring(source: Source, store: Store) -> tuple[Imported, ...]:
     """Bring the images of an archive into the store, without names.  Raises as :func:`read`."""
-    with store.temporary() as scratch:
-        compress.spool(source, scratch)
-        scratch.flush()
-        files = {e.path: e for e in tar.read(scratch.fileno()) if e.kind is Kind.FILE}
-        for path, entry in files.items():
-            if path.startswith(_BLOBS):
-                _store_blob(store, digests.parse("sha256:" + path.removeprefix(_BLOBS)), entry)
+    with _unpacked(source, store) as files:
         if "index.json" in files:
             found = list(_layout_images(_document(files, "index.json")))
         elif "manifest.json" in files:
@@ -150,6 +145,28 @@ def _name_all(found: Sequence[Imported], store: Store, name: str) -> tuple[Impor
     return named
 
 
+def read_entries(source: Source, store: Store) -> tuple[Descriptor, ...]:
+    """Store the blobs of an OCI layout; what its index lists, which nobody has looked at yet.
+
+    Raises as :func:`read`.
+    """
+    with _unpacked(source, store) as files:
+        return tuple(_entries(_document(files, "index.json")))
+
+
+@contextlib.contextmanager
+def _unpacked(source: Source, store: Store) -> Iterator[Mapping[str, Entry]]:
+    """The files of an archive by path, its blobs stored."""
+    with store.temporary() as scratch:
+        compress.spool(source, scratch)
+        scratch.flush()
+        files = {e.path: e for e in tar.read(scratch.fileno()) if e.kind is Kind.FILE}
+        for path, entry in files.items():
+            if path.startswith(_BLOBS):
+                _store_blob(store, digests.parse("sha256:" + path.removeprefix(_BLOBS)), entry)
+        yield files
+
+
 def _store_blob(store: Store, digest: Digest, entry: Entry) -> None:
     if not store.has(digest, entry.content.size):
         with store.writer(digest, entry.content.size) as out:
@@ -159,16 +176,20 @@ def _store_blob(store: Store, digest: Digest, entry: Entry) -> None:
 
 def _layout_images(doc: object) -> Iterator[Imported]:
     """What index.json lists (image-spec, image-layout.md), with "" for what has no full name."""
-    if not isinstance(doc, dict) or not isinstance(doc.get("manifests"), list):
-        raise _not_an_archive("its index.json is no index")
-    for n, value in enumerate(doc["manifests"][:_COUNT_LIMIT]):
-        found = model.decode_descriptor(value, f"index.json: manifests[{n}]")
+    for found in _entries(doc):
         notes = dict(found.annotations)
         text = notes.get(_CONTAINERD_NAME) or notes.get(REF_NAME, "")
         # Many tools write only a tag there, which says too little.
         full = "/" in text or ":" in text
         label = notes.get(REF_NAME) or text
         yield Imported(text if full else "", found._replace(annotations=()), label)
+
+
+def _entries(doc: object) -> Iterator[Descriptor]:
+    if not isinstance(doc, dict) or not isinstance(doc.get("manifests"), list):
+        raise _not_an_archive("its index.json is no index")
+    for n, value in enumerate(doc["manifests"][:_COUNT_LIMIT]):
+        yield model.decode_descriptor(value, f"index.json: manifests[{n}]")
 
 
 def _saved_images(files: Mapping[str, Entry], store: Store) -> Iterator[Imported]:
@@ -259,9 +280,24 @@ def write_layout(
 
     Raises LK0303, LK0306 and as :func:`linuxkit.oci.image.closure`.
     """
-    blobs = sorted(image.closure(store, root, platforms), key=lambda blob: blob.digest)
-    names = ((REF_NAME, name), (_CONTAINERD_NAME, name))
-    index = model.encode_index(model.Index((root._replace(annotations=names),)))
+    write_entries(store, [named(root, name)], image.closure(store, root, platforms), out)
+
+
+def named(root: Descriptor, name: str, **notes: str) -> Descriptor:
+    """The entry of ``index.json`` for an image of this name; ``notes`` are more annotations."""
+    names = ((REF_NAME, name), (_CONTAINERD_NAME, name), *notes.items())
+    return root._replace(annotations=names)
+
+
+def write_entries(
+    store: Store, entries: Sequence[Descriptor], closure: Iterable[Descriptor], out: Sink
+) -> None:
+    """Write an OCI layout with these entries and these blobs; equal for equal ones.
+
+    Raises LK0303, LK0304.
+    """
+    blobs = sorted({blob.digest: blob for blob in closure}.values(), key=lambda blob: blob.digest)
+    index = model.encode_index(model.Index(tuple(entries)))
     tar.write(
         [
             _small("oci-layout", _LAYOUT),

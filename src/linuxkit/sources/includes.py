@@ -54,8 +54,7 @@ class Includes:
                 where=where,
                 detail=f"locked: {pin}\nfound:  {found}",
             )
-        self.seen[url] = self._store.put(data)
-        self._store.set_derived(_key(url), _FORM, found, len(data))
+        self.seen[url] = remember(self._store, url, data)
         return data
 
     def unpinned(self) -> Iterator[tuple[str, Where | None]]:
@@ -67,6 +66,13 @@ class Includes:
     def _last(self, url: str) -> Digest | None:
         blob = self._store.derived(_key(url), _FORM)
         return blob.digest if blob else None
+
+
+def remember(store: Store, url: str, data: bytes) -> Digest:
+    """Keep the text that lies behind ``url``, for builds that are offline."""
+    found = store.put(data)
+    store.set_derived(_key(url), _FORM, found, len(data))
+    return found
 
 
 def _key(url: str) -> Digest:

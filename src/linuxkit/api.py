@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from linuxkit.runners.options import Options
     from linuxkit.runners.result import Result
     from linuxkit.sources.lock import Lock
+    from linuxkit.sources.trusted import Guard
     from linuxkit.spec.inputs import Remote
 
 __all__ = [
@@ -62,10 +63,12 @@ def default_sources(
     pull: bool = False,
     lock: Lock | None = None,
     engine: bool = False,
+    guard: Guard | None = None,
 ) -> tuple[Source, ...]:
     """Where images are looked for, in order: files, the store, the stock packages, then registries.
 
-    What is in ``lock`` is exactly what is named there, wherever it is found.
+    What is in ``lock`` is exactly what is named there, wherever it is found.  What ``guard`` does
+    not let pass is an error.
 
     ``mirrors`` are texts like ``docker.io=https://mirror.example``, or an URL alone for all other
     registries; ``certs`` files of certificates to trust besides the system's; ``logins`` texts like
@@ -86,7 +89,12 @@ def default_sources(
     if engine:
         first.append(Engine(store))
     others = (*first, registries, *own) if pull else (*first, *own, registries)
-    return others if lock is None else (Locked(lock, store, others), *others)
+    found = others if lock is None else (Locked(lock, store, others), *others)
+    if guard is None:
+        return found
+    from linuxkit.sources.trusted import Trusted
+
+    return tuple(Trusted(guard, source) for source in found)
 
 
 def open_lock(files: Sequence[str | Path]) -> Lock | None:

@@ -18,7 +18,7 @@ from linuxkit.tree import compress
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from linuxkit.build.system import Size, System
     from linuxkit.cli.arguments import Parser
@@ -69,7 +69,6 @@ def configure(parser: Parser) -> None:
     switch("--pull", "ask the registries even for images that the store has")
     add("--input-tar", "TAR", "an earlier output (upstream's flag); rebuilds are quick without it")
     switch("--docker", "look for images in this machine's Docker or Podman first")
-    switch("--disable-content-trust", "upstream's flag; no effect")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -112,7 +111,8 @@ def main(args: argparse.Namespace) -> int:
     inputs.keep_uses(args, store)
     took_s = time.monotonic() - began
     if args.json:
-        print(_result_json(plan, artifacts, sizes, took_s))
+        verified = project.guard.verified if project.guard else {}
+        print(_result_json(plan, artifacts, sizes, took_s, verified))
     elif not args.quiet:
         print(_summary(artifacts, took_s))
     if sizes and not args.json:
@@ -184,12 +184,10 @@ def _warn(args: argparse.Namespace, wish: Wish) -> None:
     """Say which of upstream's flags change nothing."""
     idle = {
         "--input-tar": args.input_tar,
-        "--disable-content-trust": args.disable_content_trust,
         f"--size {args.size}": args.size and not wish.report,
     }
     why = {
         "--input-tar": "what did not change is taken from the cache",
-        "--disable-content-trust": "there is no content trust; pin images by digest",
     }
     for flag, given in idle.items():
         if given:
@@ -250,10 +248,12 @@ def _result_json(
     artifacts: Sequence[linuxkit.Artifact],
     sizes: Sequence[Size],
     took_s: float,
+    verified: Mapping[str, str],
 ) -> str:
     value: dict[str, object] = {
         "artifacts": [{**each.to_json(), "directory": str(each.directory)} for each in artifacts],
         "grants": [grant.to_json() for grant in plan.grants],
+        "verified": dict(verified),
         "seconds": round(took_s, 3),
     }
     if sizes:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import linuxkit
 from linuxkit.base import files, platform
-from linuxkit.base.errors import Error
 from linuxkit.cli import inputs, render
 from linuxkit.cli import project as projects
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from linuxkit.base.digest import Digest
     from linuxkit.cli.arguments import Parser
-    from linuxkit.sources.bundle import Brought, Item
+    from linuxkit.sources.bundle import Item
 
 
 def configure(parser: Parser) -> None:
@@ -99,15 +98,9 @@ def _import(args: argparse.Namespace) -> int:
     except OSError as error:
         raise files.os_error(error, "read", args.file) from error
     if target:
-        _write_lock(target, brought)
+        files.write(target, brought.locked())
     if args.json:
         print(json.dumps({"images": dict(brought.images), "lock": bool(brought.lock)}))
     elif not args.quiet:
         print("\n".join(f"{name}  {digest}" for name, digest in brought.images))
     return 0
-
-
-def _write_lock(target: Path, brought: Brought) -> None:
-    if not brought.lock:
-        raise Error("LK0329", "the bundle has no lock: it was made without one")
-    files.write(target, brought.lock)

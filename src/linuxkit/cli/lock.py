@@ -9,6 +9,7 @@ import linuxkit
 from linuxkit.base import files, platform
 from linuxkit.base.errors import Error
 from linuxkit.cli import inputs
+from linuxkit.cli import project as projects
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +37,7 @@ def configure(parser: Parser) -> None:
         "--update", nargs="*", metavar="NAME",
         help="take these images, packages or URLs anew (all without a name)",
     )  # fmt: skip
+    projects.add_trust(parser)
     parser.add_switch("--prune", "forget what these files do not name")
     parser.add_switch("--check", "change nothing; fail if there is something to change")
 
@@ -93,7 +95,8 @@ def _desk(args: argparse.Namespace, store: linuxkit.Store) -> Desk:
     from linuxkit.sources.registry import Registries
 
     registries = Registries(store, args.mirror, args.cert_file, args.registry_creds)
-    return relock.Desk(store, lambda: registries.client, lambda: bench_of(store), Shelf())
+    guard = projects.guard_of(args, store, pinned=lambda _ref: True)  # pinning is what we do
+    return relock.Desk(store, lambda: registries.client, lambda: bench_of(store), Shelf(), guard)
 
 
 def _tell(args: argparse.Namespace, path: Path, lines: Sequence[str]) -> None:

@@ -33,6 +33,8 @@ VERBS = {
     "lock": "write down what every reference stands for",
     "fetch": "fetch all that a build needs",
     "bundle": "carry all that a build needs to a machine without a network",
+    "sign": "sign an image with a key",
+    "verify": "check who has signed an image",
     "new": "print a commented YAML file to start from",
     "pkg": "stock packages: list, lock, build",
     "cache": "images in the store: list, pull, import, export, forget, check, collect",
@@ -55,7 +57,8 @@ _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
 _USAGE_CODES = (
     "LK0101", "LK011", "LK02", "LK0302", "LK0325", "LK0418", "LK0613", "LK0701", "LK0709",
-    "LK072", "LK0801", "LK081", "LK0434", "LK0435",
+    "LK072", "LK0801", "LK081", "LK0434", "LK0435", "LK0443", "LK0444",
+    "LK0445",
 )  # fmt: skip
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419")
 

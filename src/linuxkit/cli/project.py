@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import linuxkit
@@ -12,13 +13,15 @@ from linuxkit.oci.model import Platform
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from linuxkit.base.digest import Digest
     from linuxkit.build.source import Source
     from linuxkit.cli.arguments import Parser
+    from linuxkit.oci.ref import Ref
     from linuxkit.sources.includes import Includes
     from linuxkit.sources.lock import Lock
+    from linuxkit.sources.trusted import Guard
     from linuxkit.spec.model import Spec
 
 _SHOWN = 3  # names in a line
@@ -33,12 +36,24 @@ class Project(NamedTuple):
     sources: Sequence[Source]
     arch: str  # as OCI has it
     includes: Mapping[str, Digest]  # URL → the text that was read there
+    guard: Guard | None  # of the trust policies
 
 
 def add(parser: Parser) -> None:
     """The flags about the lock."""
     parser.add_switch("--locked", "fail where linuxkit.lock does not settle what a name stands for")
     parser.add_switch("--no-lock", "do not look at linuxkit.lock")
+    add_trust(parser)
+    parser.add_argument(
+        "--ignore-trust", "--disable-content-trust", action="store_true",
+        help="go on where the YAML's trust: wants signatures that no policy has keys for",
+    )
+
+
+def add_trust(parser: Parser) -> None:
+    """The flag about signatures."""
+    text = "who must have signed images (else $LINUXKIT_TRUST_POLICY, else ~/.linuxkit/trust.yml)"
+    parser.add_value("--trust-policy", "FILE", text)
 
 
 def open_project(
@@ -60,6 +75,13 @@ def open_project(
     spec = inputs.load(args, architecture=arch, lock=lock, remote=includes)
     if args.locked or lock is not None:
         _compare(lock, spec, arch, includes, strict=args.locked)
+
+    def pinned(ref: Ref) -> bool:
+        return bool(ref.digest) or (lock is not None and lock.pin(ref) is not None)
+
+    guard = guard_of(args, store, offline=offline, pinned=pinned)
+    if not getattr(args, "dry_run", False):
+        _require_trust(args, spec, guard)
     sources = linuxkit.default_sources(
         store,
         mirrors=args.mirror,
@@ -68,8 +90,43 @@ def open_project(
         pull=getattr(args, "pull", False),
         lock=lock,
         engine=getattr(args, "docker", False),
+        guard=guard,
     )
-    return Project(store, spec, lock, sources, arch, includes.seen)
+    return Project(store, spec, lock, sources, arch, includes.seen, guard)
+
+
+def guard_of(
+    args: argparse.Namespace,
+    store: linuxkit.Store,
+    *,
+    offline: bool = False,
+    pinned: Callable[[Ref], bool],
+) -> Guard | None:
+    """Who keeps to the trust policies; None where there are none.  Raises LK0443 and LK0444."""
+    from linuxkit.sources import policy
+    from linuxkit.sources.registry import Registries
+
+    found = policy.find_all(args.files, args.trust_policy, os.environ)
+    if not found:
+        return None
+    from linuxkit.sources.trusted import Guard
+
+    registries = Registries(store, args.mirror, args.cert_file, args.registry_creds)
+    return Guard(found, store, None if offline else lambda: registries.client, pinned)
+
+
+def _require_trust(args: argparse.Namespace, spec: Spec, guard: Guard | None) -> None:
+    """Raise LK0445 where the YAML asks for signatures that nobody can check."""
+    if spec.trust is None:
+        return
+    from linuxkit.sources import policy
+
+    broken = list(policy.broken_trust(spec, guard.policies if guard else ()))
+    if not args.ignore_trust:
+        raise_all(broken)
+    elif broken:
+        names = ", ".join(error.message.split()[2] for error in broken[:_SHOWN])
+        events.note(f"trust: is ignored for {names}", level="warning", code="LK0446")
 
 
 def _lock(args: argparse.Namespace) -> Lock | None:

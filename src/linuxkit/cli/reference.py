@@ -55,6 +55,8 @@ _ENVIRONMENT = (
     ("LINUXKIT_INSECURE_REGISTRIES", "hosts that may be asked without TLS, separated by commas"),
     ("LINUXKIT_TOKEN_HOSTS", "hosts that any registry may send us to for a token"),
     ("LINUXKIT_REGISTRY_CREDS", "logins, as `--registry-creds` has them, separated by blanks"),
+    ("LINUXKIT_TRUST_POLICY", "the trust policy, when `--trust-policy` is not given"),
+    ("LINUXKIT_KEY_PASSWORD", "password of the key that `sign` reads or makes"),
     ("DOCKER_CONFIG", "folder of the `config.json` with logins; else `~/.docker`"),
     ("REGISTRY_AUTH_FILE", "the only file of logins, when set"),
     ("LINUXKIT_QEMU_ACCEL", "acceleration of `run`, when `--accel` is not given"),

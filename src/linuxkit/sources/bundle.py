@@ -51,6 +51,12 @@ class Brought(NamedTuple):
     images: tuple[tuple[str, Digest], ...]
     lock: bytes  # b"" when it has none
 
+    def locked(self) -> bytes:
+        """The lock.  Raises LK0329 when there is none."""
+        if not self.lock:
+            raise Error("LK0329", "the bundle has no lock: it was made without one")
+        return self.lock
+
 
 def items(
     spec: Spec, arch: str, store: Store, sources: Sequence[Source]

@@ -79,6 +79,18 @@ class Registries:
         self._asked.add((ref, platform))
         return pulled
 
+    def root(self, ref: Ref, platform: Platform) -> Descriptor:
+        """The index or manifest of an image: that in the store, else as the registry has it now.
+
+        Layers are not fetched.  Raises as :meth:`find`.
+        """
+        from linuxkit.oci import pull
+
+        found = self._store.find(str(ref))
+        if found is not None and self._store.has(found.digest, found.size):
+            return found._replace(annotations=())
+        return pull.look(self.client, ref, platform, self._store)[0]
+
     def missing(self, ref: Ref, platform: Platform, /) -> Sequence[str] | None:
         """The reference, unless the store has all of it."""
         if ref.is_local or ref.name.startswith(_STOCK):

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from linuxkit.base.digest import Digest
     from linuxkit.build.source import Wanted
+    from linuxkit.oci.model import Descriptor
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.registry import Client
     from linuxkit.oci.store import Store
     from linuxkit.recipes.relock import Bench
     from linuxkit.recipes.stock import Shelf
+    from linuxkit.sources.trusted import Guard
     from linuxkit.spec.model import Spec
 
 
@@ -47,6 +49,7 @@ class Desk(NamedTuple):
     client: Callable[[], Client]
     bench: Callable[[], Bench]
     shelf: Shelf
+    guard: Guard | None = None  # of the trust policies
 
 
 def refresh(old: Lock, request: Request, desk: Desk) -> Lock:
@@ -130,29 +133,30 @@ def _images(
             continue
         try:
             root, manifest = _look(want.ref, platform, pin, desk, anew=anew)
+            verified = desk.guard.check(want.ref, root, platform) if desk.guard else ""
         except Error as error:
             error.where = error.where or want.where
             errors.append(error)
             continue
         fresh.add(name)
-        same = pin is not None and pin.digest == root
+        same = pin is not None and pin.digest == root.digest
         platforms = {**(pin.platforms if pin and same else {}), str(platform): manifest}
-        found[name] = Pin(root, platforms, pin.verified if pin and same else "")
+        found[name] = Pin(root.digest, platforms, verified)
     return found
 
 
 def _look(
     ref: Ref, platform: Platform, pin: Pin | None, desk: Desk, *, anew: bool
-) -> tuple[Digest, Digest]:
-    """The digests of what the reference means and of its manifest for the platform."""
+) -> tuple[Descriptor, Digest]:
+    """What the reference means, and the digest of its manifest for the platform."""
     exact = ref._replace(tag="", digest=pin.digest) if pin else ref
     stored = desk.store.find(str(ref))
     if stored and pin and stored.digest != pin.digest:
         stored = None
-    if stored and not (is_whole(desk.store, stored, platform)):
+    if stored and not is_whole(desk.store, stored, platform):
         stored = None
     if stored and not anew:
-        return stored.digest, open_image(desk.store, stored, platform).descriptor.digest
+        return stored, open_image(desk.store, stored, platform).descriptor.digest
     try:
         with events.task("look", str(ref), unit=""):
             root, image = pull.look(desk.client(), exact, platform, desk.store)
@@ -160,8 +164,8 @@ def _look(
         if error.code != "LK0320" or stored is None:
             raise
         events.note(f"{ref} lies in no registry: locked as it is in the store")
-        return stored.digest, open_image(desk.store, stored, platform).descriptor.digest
-    return root.digest, image.descriptor.digest
+        return stored, open_image(desk.store, stored, platform).descriptor.digest
+    return root, image.descriptor.digest
 
 
 # Stock packages

@@ -155,8 +155,6 @@ def id_problem(value: object, names: Collection[str]) -> Error | None:
 
 
 def _warn(spec: Spec, names: Counter[str]) -> None:
-    if spec.trust is not None:
-        note("trust: is accepted and has no effect", level="warning", code="LK0215")
     owned: tuple[Container | File, ...]
     owned = (*spec.onboot, *spec.onshutdown, *spec.services, *spec.files)
     used = {owner for entry in owned for owner in (entry.uid, entry.gid)}

@@ -271,10 +271,10 @@ class File(Record):
 
 
 class Trust(Record):
-    """Once: whose images had to be signed.  It is read and has no effect, as upstream."""
+    """Whose images must be signed.  A trust policy has to have the keys, else nothing is built."""
 
-    image: Annotated[Strings | None, Key("No effect.")] = None
-    org: Annotated[Strings | None, Key("No effect.")] = None
+    image: Annotated[Strings | None, Key("References of images.")] = None
+    org: Annotated[Strings | None, Key("Organisations of Docker Hub.")] = None
 
 
 class Spec(Record):
@@ -309,7 +309,7 @@ class Spec(Record):
             choices=("compat",),
         ),
     ] = None
-    trust: Annotated[Trust | None, Key("Accepted and ignored, as upstream does.")] = None
+    trust: Annotated[Trust | None, Key("Images that must be signed.")] = None
     places: Places = Places()
 
     def where(self, path: tuple[str | int, ...]) -> Where | None:

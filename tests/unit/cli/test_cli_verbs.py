@@ -65,11 +65,10 @@ def test_dry_run_as_json(capsys):
 
 
 def test_flags_without_effect_say_so(capsys):
-    words = ["build", "--dry-run", "--disable-content-trust", "--size", "4G"]
+    words = ["build", "--dry-run", "--size", "4G"]
     assert program.main([*words, str(EXAMPLES[0])]) == 0
     text = capsys.readouterr().err
     assert [line.split(" has no effect")[0] for line in text.splitlines()] == [
-        "warning: LK0116 --disable-content-trust",
         "warning: LK0116 --size 4G",
     ]
     assert program.main(["build", "--dry-run", "--input-tar", "old.tar", str(EXAMPLES[0])]) == 0
@@ -176,7 +175,7 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("words", "offered"),
         [
-            (["linuxkit", "b"], {"build"}),
+            (["linuxkit", "b"], {"build", "bundle"}),
             (["linuxkit", "-v", "comp"], {"completion"}),
             (["linuxkit", "build", "--fo"], {"--format"}),
             (["linuxkit", "build", "-f", "tar"], {"tar", "tar-kernel-initrd"}),

@@ -204,14 +204,12 @@ def test_a_package_behind_an_alias_is_asked_for_once():
 def test_warnings():
     told = []
     with events.reporting(told.append):
-        load.parse("trust: {org: [x]}")
         load.parse(
             "onboot: [{name: a, image: x}]\n"
             "services: [{name: a, image: x}, {name: b, image: x, gid: a}]\n"
             "files: [{path: x, contents: x, uid: b}]\n"
         )
     assert [(note.level, note.code, note.text) for note in told] == [
-        ("warning", "LK0215", "trust: is accepted and has no effect"),
         ("warning", "LK0216",
          'several containers are called "a": as an id it means the last of them'),
     ]  # fmt: skip

@@ -96,7 +96,7 @@ def test_every_image_of_a_yaml_file(site, cache, capsys, tmp_path):
         "2",
         "2",
     ]
-    assert [each["taken"] for each in found] == ["files", None, None, None]
+    assert [each["taken"] for each in found] == ["files", "stock packages", None, None]
     assert row(found[3], "files")["note"] == "there is no such file"
     assert "Debian packages" in row(found[1], "stock packages")["note"]
     assert not (cache / "index.json").exists()

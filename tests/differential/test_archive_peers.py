@@ -37,7 +37,9 @@ def skopeo(*words: str | Path) -> bytes:
     return done.stdout
 
 
-@pytest.mark.parametrize(("form", "transport"), [("oci", "oci-archive"), ("docker", "docker-archive")])
+@pytest.mark.parametrize(
+    ("form", "transport"), [("oci", "oci-archive"), ("docker", "docker-archive")]
+)
 def test_skopeo_reads_ours(store, tmp_path, form, transport):
     file = tmp_path / "out.tar"
     words = ["cache", "export", NAME, "--format", form, "--platform", "linux/amd64"]
@@ -48,7 +50,9 @@ def test_skopeo_reads_ours(store, tmp_path, form, transport):
     assert len(found["Layers"]) == 2
 
 
-@pytest.mark.parametrize(("transport", "name"), [("oci-archive", ""), ("docker-archive", ":me/tool:2")])
+@pytest.mark.parametrize(
+    ("transport", "name"), [("oci-archive", ""), ("docker-archive", ":me/tool:2")]
+)
 def test_we_read_skopeos(store, tmp_path, transport, name):
     file = tmp_path / "in.tar"
     skopeo("copy", f"oci:{store.root}:one", f"{transport}:{file}{name}")
@@ -63,3 +67,54 @@ def test_we_read_skopeos(store, tmp_path, transport, name):
     read = open_image(Store(new), theirs, AMD).config
     assert read.diff_ids == open_image(store, ours, AMD).config.diff_ids
     assert read.cmd == ("/x",)
+
+
+@pytest.fixture
+def both(store) -> str:
+    """The name of an image of two platforms."""
+    parts = [image(store, arch, {"a": arch}, arch=arch) for arch in ("amd64", "arm64")]
+    named = [
+        p._replace(platform=Platform("linux", a))
+        for p, a in zip(parts, ("amd64", "arm64"), strict=True)
+    ]
+    store.set_name("docker.io/team/both:1", write_index(store, named))
+    return "docker.io/team/both:1"
+
+
+@pytest.mark.parametrize("packer", [None, "gzip", "zstd", "xz"])
+def test_what_we_export_comes_back_with_all_platforms(store, both, tmp_path, packer):
+    file, new = tmp_path / "out.tar", tmp_path / "new"
+    assert main(["cache", "export", both, "--outfile", str(file)]) == 0
+    if packer:
+        subprocess.run([need(packer), "-q", str(file)], check=True)
+        (file,) = tmp_path.glob("out.tar.*")
+    assert main(["cache", "--cache", str(new), "import", str(file)]) == 0
+    found = Store(new).find(both)
+    assert found is not None
+    assert found.digest == store.find(both).digest
+    assert all(is_whole(Store(new), found, Platform("linux", arch)) for arch in ("amd64", "arm64"))
+    assert [name for name, _ in Store(new).names()] == [both]
+
+
+def test_a_folder_for_others_and_from_them(store, both, tmp_path, capsys):
+    folder, new = tmp_path / "out", tmp_path / "new"
+    words = ["cache", "export", both, "--format", "oci-dir", "--outfile", str(folder)]
+    assert main(words) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["blobs", "index.json", "oci-layout"]
+    assert main(words) == 1, "it is not written over"
+    assert "LK0102" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    raw = json.loads(skopeo("inspect", "--raw", f"oci:{folder}:{both}"))
+    assert [each["platform"]["architecture"] for each in raw["manifests"]] == ["amd64", "arm64"]
+    done = subprocess.run(
+        [need("umoci"), "list", "--layout", folder], capture_output=True, check=True
+    )
+    assert done.stdout.decode().split() == [both]
+    theirs = tmp_path / "theirs"
+    words = ["copy", "--all", "--preserve-digests", f"oci:{folder}:{both}"]
+    skopeo(*words, f"oci:{theirs}:docker.io/me/both:2")
+    assert main(["cache", "--cache", str(new), "import", str(theirs)]) == 0
+    assert main(["cache", "--cache", str(new), "import", str(folder)]) == 0
+    names = dict(Store(new).names())
+    assert list(names) == ["docker.io/me/both:2", both]
+    assert len({each.digest for each in names.values()}) == 1

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from linuxkit.cli.arguments import Parser
+    from linuxkit.oci.archive import Imported
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.store import Store
 
-_FORMATS = ("oci", "docker", "filesystem")
+_FORMATS = ("oci", "oci-dir", "docker", "filesystem")
 
 
 def configure(parser: Parser) -> None:
@@ -57,16 +58,17 @@ def configure(parser: Parser) -> None:
     push.add_argument(
         "--override", action="store_true", help="replace another image that has the tag"
     )
-    text = "bring in the images of an OCI layout (tar) or of docker save"
+    text = "bring in the images of an OCI layout (a folder or tar) or of docker save"
     load = commands.add_parser("import", help=text, description=text)
-    load.add_argument("file", metavar="FILE", help="the archive; - is standard input")
+    load.add_argument("file", metavar="FILE", help="the archive or folder; - is standard input")
     load.add_argument("--name", metavar="NAME", default="", help="name for its only image")
     text = "write an image to an archive"
     save = commands.add_parser("export", help=text, description=text)
     save.add_argument("name", metavar="NAME", help="name of an image")
     save.add_argument(
         "--format", metavar="FORMAT", choices=_FORMATS, default="oci",
-        help="oci (the usual one), docker (for docker load) or filesystem (the files, merged)",
+        help="oci (the usual one), oci-dir (the same as a folder), docker (for docker load) or "
+        "filesystem (the files, merged)",
     )  # fmt: skip
     save.add_argument(
         "--platform", metavar="OS/ARCH", default="",
@@ -162,7 +164,17 @@ def _pull(store: Store, args: argparse.Namespace) -> None:
             found = registries.find(asked, Platform("linux", arch))
             if found is None:
                 raise Error("LK0401", f"{asked} is a stock package, which lies in no registry")
+            _name_arch(store, asked, found, Platform("linux", arch))
         print(asked)
+
+
+def _name_arch(store: Store, asked: ref.Ref, root: Descriptor, wanted: Platform) -> None:
+    """Name the image of one platform ``NAME-ARCH``, as the Go tool does beside an index."""
+    from linuxkit.oci import image, model
+
+    if asked.tag and not asked.digest and root.media_type in model.INDEXES:
+        name = str(asked._replace(tag=f"{asked.tag}-{wanted.arch}"))
+        store.set_name(name, image.open_image(store, root, wanted).descriptor)
 
 
 def _push(store: Store, args: argparse.Namespace) -> None:
@@ -184,14 +196,22 @@ def _push(store: Store, args: argparse.Namespace) -> None:
 def _import(store: Store, file: str, name: str) -> None:
     from linuxkit.oci import archive
 
+    folder = Path(file)
+    for each in (
+        archive.read_folder(folder, store, name) if folder.is_dir() else _read(store, file, name)
+    ):
+        print(each.name)
+
+
+def _read(store: Store, file: str, name: str) -> Sequence[Imported]:
+    from linuxkit.oci import archive
+
     try:
         source: BinaryIO = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
         with source:
-            found = archive.read(source, store, name)
+            return archive.read(source, store, name)
     except OSError as error:
         raise files.os_error(error, "read", file) from error
-    for each in found:
-        print(each.name)
 
 
 def _export(store: Store, args: argparse.Namespace) -> None:
@@ -200,6 +220,13 @@ def _export(store: Store, args: argparse.Namespace) -> None:
     if args.platform:
         os_, _, arch = args.platform.partition("/")
         wanted = Platform(os_, *arch.partition("/")[::2])
+    if args.format == "oci-dir":
+        from linuxkit.oci import archive
+
+        name, root = image
+        platforms = [wanted] if args.platform else _present(store, root)
+        archive.write_folder(store, root, name, platforms, Path(args.outfile))
+        return
     if args.outfile == "-":
         if sys.stdout.isatty():
             raise Error("LK0114", "standard output is a terminal", hint="lead it into a file")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linuxkit.base import digest as digests
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 _CONTAINERD_NAME = "io.containerd.image.name"  # what the Go tool and containerd look for
 _BLOBS = "blobs/sha256/"
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 _COUNT_LIMIT = 1000  # images in one archive
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -280,7 +282,26 @@ def write_layout(
 
     Raises LK0303, LK0306 and as :func:`linuxkit.oci.image.closure`.
     """
-    write_entries(store, [named(root, name)], image.closure(store, root, platforms), out)
+    entries = [named(root, name)]
+    write_entries(store, entries, image.closure(store, root, platforms), out)
+
+
+def write_folder(
+    store: Store, root: Descriptor, name: str, platforms: Sequence[Platform], folder: Path
+) -> None:
+    """As :func:`write_layout`, as a folder, which must not be there or be empty.  Raises LK0102."""
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        for entry in _layout(store, [named(root, name)], image.closure(store, root, platforms)):
+            path = beside / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as out:
+                out.writelines(entry.content.chunks())
+        beside.rename(folder)
+    except OSError as error:
+        raise os_error(error, "write", folder) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def named(root: Descriptor, name: str, **notes: str) -> Descriptor:
@@ -296,16 +317,20 @@ def write_entries(
 
     Raises LK0303, LK0304.
     """
+    tar.write(_layout(store, entries, closure), out)
+
+
+def _layout(
+    store: Store, entries: Sequence[Descriptor], closure: Iterable[Descriptor]
+) -> list[Entry]:
+    """The files of a layout."""
     blobs = sorted({blob.digest: blob for blob in closure}.values(), key=lambda blob: blob.digest)
     index = model.encode_index(model.Index(tuple(entries)))
-    tar.write(
-        [
-            _small("oci-layout", _LAYOUT),
-            _small("index.json", index),
-            *(_entry(_BLOBS + digests.hex_of(blob.digest), store, blob) for blob in blobs),
-        ],
-        out,
-    )
+    return [
+        _small("oci-layout", _LAYOUT_FILE),
+        _small("index.json", index),
+        *(_entry(_BLOBS + digests.hex_of(blob.digest), store, blob) for blob in blobs),
+    ]
 
 
 def write_saved(

@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> int:
     system = linuxkit.assemble(plan, store=store)
     if wish.stream:
         _stream(system, wish)
-        inputs.keep_uses(args, store)
+        inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
         return 0
     artifacts = linuxkit.emit(
         system,
@@ -108,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
         compression=str(wish.compression),
     )
     sizes = system.sizes(wish.compression) if wish.report else ()
-    inputs.keep_uses(args, store)
+    inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
     took_s = time.monotonic() - began
     if args.json:
         verified = project.guard.verified if project.guard else {}

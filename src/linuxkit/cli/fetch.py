@@ -33,6 +33,7 @@ def main(args: argparse.Namespace) -> int:
         project.spec, store=project.store, sources=project.sources, arch=project.arch
     )
     linuxkit.fetch(plan, store=project.store)
+    inputs.keep_uses(args, project.store, "fetch")
     size = sum(layer.size for layer in plan.layers()) + sum(blob.size for blob in plan.blobs())
     if args.json:
         print(json.dumps({"arch": project.arch, "images": dict(plan.images), "size": size}))

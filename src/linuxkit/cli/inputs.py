@@ -65,15 +65,16 @@ def _stdin(args: argparse.Namespace) -> bytes | None:
     return found
 
 
-def keep_uses(args: argparse.Namespace, store: linuxkit.Store) -> None:
-    """Record what the build of the arguments' files used, so that ``cache gc`` leaves it.
+def keep_uses(args: argparse.Namespace, store: linuxkit.Store, *choices: str) -> None:
+    """Record what was used for the arguments' files, so that ``cache gc`` leaves it.
 
-    The build is done and good: a store that cannot be written to only costs a later one.
+    ``choices`` are the flags that make it another build.  It is done and good: a store that cannot
+    be written to only costs a later one.
     """
     from linuxkit.sources import lock
 
     files = [name if "://" in name else str(Path(name).absolute()) for name in args.files]
-    choices = [arch(args.arch), *sorted(args.set), *args.format, args.compress, args.name, args.o]
+    choices = (*choices, arch(args.arch), *sorted(args.set))
     pins = lock.place(args.files).absolute()
     try:
         store.keep_uses([*files, *choices], [str(pins)] if pins.is_file() else [])

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 COUNT_LIMIT = 1000  # records; the oldest make room
 _SIZE_LIMIT = 16 << 20  # bytes of a record or a lock file
 _VERSION = 1
-_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HEX = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
 class Form(NamedTuple):
@@ -93,16 +94,20 @@ def read_all(folder: Path) -> Iterator[Use]:
 def digests_in(texts: Iterable[object]) -> Iterator[Digest]:
     """Those of ``texts`` that are digests."""
     for text in texts:
-        if isinstance(text, str) and _DIGEST.fullmatch(text.encode()):
+        if isinstance(text, str) and _DIGEST.fullmatch(text):
             yield Digest(text)
 
 
 def locked(use: Use) -> frozenset[Digest]:
-    """Every digest in the lock files of a use, as far as they are there."""
+    """Every digest in the lock files of a use, as far as they are there.
+
+    Any 64 hexadecimal digits count as one: those of .debs stand there without "sha256:".
+    """
     found: set[Digest] = set()
     for name in use.locks:
         with contextlib.suppress(OSError), open(name, "rb") as file:  # noqa: PTH123
-            found.update(Digest(d.decode()) for d in _DIGEST.findall(file.read(_SIZE_LIMIT)))
+            text = file.read(_SIZE_LIMIT)
+            found.update(Digest(f"sha256:{hex_.decode()}") for hex_ in _HEX.findall(text))
     return frozenset(found)
 
 

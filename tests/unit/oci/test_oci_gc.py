@@ -112,7 +112,10 @@ def test_a_lock_file_keeps_what_it_names_as_long_as_it_is_there(store, tmp_path)
     stays = {blob.digest for blob in closure(store, root)}
     store.remove_name("docker.io/team/web:1")
     lock = tmp_path / "linuxkit.lock"
-    lock.write_text(json.dumps({"images": {"web": root.digest}}))
+    deb = store.put(b"deb")
+    sums = {"one_1_amd64": {"sha256": digests.hex_of(digests.Digest(deb))}}
+    lock.write_text(json.dumps({"images": {"web": root.digest}, "debs": sums}))
+    stays.add(deb)
     building = Store(store.root)
     building.keep_uses(["web.yml"], [str(lock)])
     building.release()

@@ -33,6 +33,7 @@ class BootFacts(NamedTuple):
     cmdline: str
     console: str  # device name without /dev/, or ""
     least_ram_mib: int
+    machine: str = ""  # the only kind of machine that the kernel runs on; "": any
 
 
 class Artifact(NamedTuple):
@@ -78,6 +79,7 @@ class Artifact(NamedTuple):
                 "cmdline": boot.cmdline,
                 "console": boot.console,
                 "leastRamMiB": boot.least_ram_mib,
+                "machine": boot.machine,
             },
         }
 
@@ -123,6 +125,7 @@ def _decode(value: dict[str, object], path: Path) -> Artifact:
             cmdline=str(boot["cmdline"]),
             console=str(boot["console"]),
             least_ram_mib=int(cast("int", boot["leastRamMiB"])),
+            machine=str(boot.get("machine", "")),
         ),
     )
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from linuxkit.build import kconfig
+
 if TYPE_CHECKING:
+    from linuxkit.build.kconfig import Config
     from linuxkit.build.system import System
 
 _MIB = 1 << 20
@@ -18,6 +21,27 @@ def console(cmdline: str) -> str:
         if word.startswith("console="):
             found = word[len("console=") :].split(",")[0]
     return found
+
+
+def machine(system: System) -> str:
+    """The only kind of machine that the kernel runs on; "" where it is none in particular.
+
+    A kernel without PCI finds virtio devices where the command line says (Linux,
+    drivers/virtio/virtio_mmio.c), as QEMU's "microvm" does.
+    """
+    config = configuration(system)
+    if config is None or system.plan.arch != "amd64" or config.get("VIRTIO_PCI") != "n":
+        return ""
+    return "microvm" if config.get("VIRTIO_MMIO_CMDLINE_DEVICES") == "y" else ""
+
+
+def configuration(system: System) -> Config | None:
+    """What the kernel was built with, where its image tells.  Raises LK0760, LK030x."""
+    kernel = system.kernel
+    if kernel is None or kernel.config is None:
+        return None
+    data = system.store.read(kernel.config.digest, kconfig.LIMIT)
+    return kconfig.parse(data.decode(errors="replace"))
 
 
 def least_ram_mib(system: System, initrd_size: int) -> int:

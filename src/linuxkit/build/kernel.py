@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,9 +36,11 @@ class KernelParts(NamedTuple):
     binary: Part
     ucode: Part | None
     cmdline: str
+    config: Blob | None = None  # what it was built with, where the image tells
 
 
-_FORM = "kernel.parts"
+_FORM = "kernel.parts.2"
+_CONFIG = "config"
 
 
 def load(kernel: Kernel, store: Store) -> KernelParts | None:
@@ -52,11 +55,12 @@ def load(kernel: Kernel, store: Store) -> KernelParts | None:
         if blob is None:
             return None
         parts[role] = Part(blob, mode)
-    return KernelParts(parts["kernel"], parts.get("ucode"), kernel.cmdline)
+    config = parts[_CONFIG].blob if _CONFIG in parts else None
+    return KernelParts(parts["kernel"], parts.get("ucode"), kernel.cmdline, config)
 
 
 def extract(kernel: Kernel, tree: Tree, store: Store) -> None:
-    """Store the kernel and the microcode that ``tree`` holds.
+    """Store the kernel, its configuration and the microcode that ``tree`` holds.
 
     Raises LK0706 when the kernel is not there, LK0707 when it cannot be decompressed.
     """
@@ -76,6 +80,10 @@ def extract(kernel: Kernel, tree: Tree, store: Store) -> None:
         else:
             _keep(kernel, "ucode", ucode.content, store, decompress=False)
             modes["ucode"] = ucode.mode
+    config = tree.get(posixpath.join(posixpath.dirname(kernel.binary), _CONFIG))
+    if config is not None and config.kind is Kind.FILE and config.content.size:
+        _keep(kernel, _CONFIG, config.content, store, decompress=False)
+        modes[_CONFIG] = config.mode
     record = json.dumps(modes, sort_keys=True).encode()
     # Last, so that whoever finds this record finds all of the parts.
     store.set_derived(kernel.key, _FORM, store.put(record), len(record))

@@ -12,6 +12,7 @@ import linuxkit
 from linuxkit import formats
 from linuxkit.base import events, files
 from linuxkit.base.errors import Error
+from linuxkit.build import needs
 from linuxkit.cli import inputs, render
 from linuxkit.cli import project as projects
 from linuxkit.tree import compress
@@ -96,6 +97,7 @@ def main(args: argparse.Namespace) -> int:
     _tell_grants(plan)
     linuxkit.fetch(plan, store=store)
     system = linuxkit.assemble(plan, store=store)
+    _tell_gaps(project.spec, system)
     if wish.stream:
         _stream(system, wish)
         inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
@@ -207,6 +209,16 @@ def _tell_grants(plan: linuxkit.Plan) -> None:
     for grant in plan.grants:
         lines = ", ".join(grant.privileges)
         events.note(f"{grant.container}: the label of {grant.image} grants {lines}", level="debug")
+
+
+def _tell_gaps(spec: linuxkit.Spec, system: System) -> None:
+    """What containers want of the kernel and will not get."""
+    for gap in needs.gaps(spec, system):
+        events.note(
+            f"{gap.need.container} needs {gap.need.what}, which the kernel lacks: {gap.why}",
+            level="warning",
+            code="LK0761",
+        )
 
 
 def _stream(system: System, wish: Wish) -> None:

@@ -41,6 +41,7 @@ def configure(parser: Parser) -> None:
     usual = options.Network()
     add("--networking", "KIND", text, convert=options.parse_network, default=usual)
     add("--arch", "ARCH", "architecture, of files that do not say it themselves")
+    add("--machine", "NAME", "kind of machine: q35, pc, microvm … (else what the kernel needs)")
     add("--accel", "NAME", "kvm or tcg (else found by a trial)")
     add("--qemu", "PATH", "the QEMU program to use")
     add("--device", "TEXT", "a device, in QEMU's words", default=[])
@@ -70,6 +71,7 @@ def main(args: argparse.Namespace) -> int:
         disks=tuple(args.disk),
         forwards=tuple(args.publish),
         network=args.networking,
+        machine=args.machine,
         accel=args.accel,
         program=args.qemu,
         devices=tuple(args.device),

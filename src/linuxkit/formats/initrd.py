@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_mib
+from linuxkit.build.check import console, least_ram_mib, machine
 from linuxkit.build.plan import EPOCH
 from linuxkit.formats.output import Blobs, copy_blob
 from linuxkit.tree import tar
@@ -47,6 +47,7 @@ class KernelInitrd:
             cmdline=kernel.cmdline,
             console=console(kernel.cmdline),
             least_ram_mib=least_ram_mib(system, initrd.tell()),
+            machine=machine(system),
         )
 
 

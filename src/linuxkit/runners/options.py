@@ -53,6 +53,7 @@ class Options:
     disks: tuple[Disk, ...] = ()
     forwards: tuple[Forward, ...] = ()
     network: Network = Network()  # noqa: RUF009 - a tuple, it cannot change
+    machine: str = ""  # kind of machine; "": what the kernel needs, else the usual one
     accel: str = ""  # "": found by trial
     program: str = ""  # the emulator; "": the usual one of the architecture
     devices: tuple[str, ...] = ()  # further devices in the emulator's own words

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import events, proc
-from linuxkit.base.errors import Error
+from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.platform import arch as find_arch
 from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _DEBIAN = {"amd64": "qemu-system-x86", "arm64": "qemu-system-arm"}
 _MACHINE = {"amd64": "q35", "arm64": "virt", "riscv64": "virt", "s390x": "s390-ccw-virtio"}
+# Others that may be chosen, and the bus of their virtio devices.
+_OTHERS = {"amd64": {"pc": "pci", "microvm": "device"}}
 
 
 class Host(NamedTuple):
@@ -53,10 +55,12 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
             f'the format "{artifact.format}" of "{artifact.name}" cannot be booted by QEMU',
             hint="build it with --format kernel+initrd",
         )
+    machine = machine_of(artifact, options)
+    bus = _bus(artifact.arch, machine)
     return (
         "-nodefaults", "-no-user-config", "-display", "none",
         "-name", artifact.name.replace(",", ",,"),
-        *_machine(artifact.arch, host.accel),
+        *_machine(artifact.arch, machine, host.accel),
         "-smp", str(options.cpus),
         "-m", str(options.memory_mib),
         "-uuid", _uuid(host.identity),
@@ -64,18 +68,38 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         *(("-initrd", str(initrd)) if initrd else ()),
         "-append", boot.cmdline,
         "-serial", "mon:stdio",
-        *_devices(artifact.arch, host),
-        *_network(artifact.arch, options, host),
+        *_devices(bus, host),
+        *_network(bus, options, host),
         *(word for device in options.devices for word in ("-device", device)),
         *(() if options.reboot else ("-no-reboot",)),
     )  # fmt: skip
 
 
-def _machine(arch: str, chosen: str) -> Iterator[str]:
+def machine_of(artifact: Artifact, options: Options) -> str:
+    """The kind of machine: what the user chose, what the kernel needs, or the usual one.
+
+    Raises LK0813 for one that the architecture does not have.
+    """
+    arch = artifact.arch
+    asked = options.machine or (artifact.boot.machine if artifact.boot else "") or _MACHINE[arch]
+    known = (_MACHINE[arch], *_OTHERS.get(arch, ()))
+    if asked not in known:
+        hint = suggestion(asked, known) or f"there are: {', '.join(known)}"
+        raise Error("LK0813", f'there is no machine "{printable(asked)}" for {arch}', hint=hint)
+    return asked
+
+
+def _machine(arch: str, machine: str, chosen: str) -> Iterator[str]:
     first = chosen.split(":", maxsplit=1)[0]
-    # The host's interrupt controller; only emulation can offer another one.
-    gic = ",gic-version=host" if arch == "arm64" and first == "kvm" else ""
-    yield from ("-machine", _MACHINE[arch] + gic)
+    extra = ""
+    if machine == "microvm":
+        # Without ACPI its devices are named on the command line, and its timers are the old ones,
+        # which emulation cannot do without.
+        extra = ",acpi=off"
+    elif arch == "arm64" and first == "kvm":
+        # The host's interrupt controller; only emulation can offer another one.
+        extra = ",gic-version=host"
+    yield from ("-machine", machine + extra)
     for name in chosen.split(":"):
         yield from ("-accel", name)
     cpu = accel.cpu_model(arch, first)
@@ -83,8 +107,7 @@ def _machine(arch: str, chosen: str) -> Iterator[str]:
         yield from ("-cpu", cpu)
 
 
-def _devices(arch: str, host: Host) -> Iterator[str]:
-    bus = _bus(arch)
+def _devices(bus: str, host: Host) -> Iterator[str]:
     yield from ("-object", "rng-random,id=rng0,filename=/dev/urandom")
     yield from ("-device", f"virtio-rng-{bus},rng=rng0")
     yield from ("-chardev", f"socket,id=control,fd={host.control}")
@@ -100,7 +123,7 @@ def _devices(arch: str, host: Host) -> Iterator[str]:
         yield from ("-device", f"virtio-blk-{bus},drive=disk{number},serial=disk{number}")
 
 
-def _network(arch: str, options: Options, host: Host) -> Iterator[str]:
+def _network(bus: str, options: Options, host: Host) -> Iterator[str]:
     kind, link = options.network
     backend = {
         "none": "",
@@ -109,7 +132,6 @@ def _network(arch: str, options: Options, host: Host) -> Iterator[str]:
         "tap": f"tap,id=net0,ifname={link},script=no,downscript=no",
     }[kind]
     if backend:
-        bus = _bus(arch)
         # No boot ROM: the kernel is loaded directly, and the ROMs are another Debian package.
         rom = ",romfile=" if bus == "pci" else ""
         card = f"virtio-net-{bus},netdev=net0,mac={_mac(host.identity)}{rom}"
@@ -121,8 +143,8 @@ def _hostfwd(forward: Forward) -> str:
     return f",hostfwd={protocol}:{address}:{forward.host}-:{forward.guest}"
 
 
-def _bus(arch: str) -> str:
-    return "ccw" if arch == "s390x" else "pci"
+def _bus(arch: str, machine: str) -> str:
+    return "ccw" if arch == "s390x" else _OTHERS.get(arch, {}).get(machine, "pci")
 
 
 def _mac(identity: str) -> str:
@@ -174,7 +196,9 @@ def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Ru
             argv, stdin=stdin, stdout=stdout, stderr=proc.PIPE, pass_fds=(report, control)
         )
         ours.pop_all()  # from here on they are the machine's
-    return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began)
+    # A machine without ACPI has no power switch that its kernel could use.
+    switch = machine_of(artifact, options) != "microvm"
+    return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began, switch=switch)
 
 
 def _warn(artifact: Artifact, options: Options) -> None:

@@ -70,9 +70,17 @@ class Running:
     """A machine that was started.  As a context manager it ends with its block."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], argv: Sequence[str], wires: Wires, began: float
+        self,
+        process: subprocess.Popen[bytes],
+        argv: Sequence[str],
+        wires: Wires,
+        began: float,
+        *,
+        switch: bool = True,
     ) -> None:
+        """``switch``: whether the guest can turn the machine off; if not, it is done for it."""
         self.argv = tuple(argv)
+        self._switch = switch
         self._process = process
         self._wires = wires
         self._began = began
@@ -301,7 +309,10 @@ class Running:
                     self._report.dropped += 1
                 else:
                     self._guest.take(record._replace(host_ms=now))
+            off = self._guest.power in {"poweroff", "halt"} and not self._switch
             self._changed.notify_all()
+        if off:  # the guest has written everything down before it said so
+            self._execute("quit")
 
     def _take_control(self, data: bytes) -> None:
         for line in self._qmp.feed(data):

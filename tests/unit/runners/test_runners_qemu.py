@@ -69,6 +69,28 @@ def test_golden_commands(arch, accel):
     assert argv(Options(), arch, accel=accel) == expected
 
 
+def test_a_kernel_without_pci_gets_a_machine_without():
+    made = artifact()
+    made = made._replace(boot=made.boot._replace(machine="microvm"))
+    words = list(command(made, Options(), Host("tcg", 4, 5, identity="/out/web-state")))
+    assert after(words, "-machine") == ["microvm,acpi=off"]
+    devices = [word.split(",")[0] for word in after(words, "-device")]
+    assert devices == [
+        "virtio-rng-device", "virtio-serial-device", "virtserialport", "virtio-net-device",
+    ]  # fmt: skip
+    assert not any("romfile" in word for word in words)
+    words = list(command(made, Options(machine="q35"), Host("tcg", 4, 5)))  # the user's word counts
+    assert after(words, "-machine") == ["q35"]
+    assert "virtio-rng-pci,rng=rng0" in words
+
+
+@pytest.mark.parametrize(("arch", "machine"), [("amd64", "q36"), ("arm64", "microvm")])
+def test_other_machines_are_refused(arch, machine):
+    with pytest.raises(Error) as caught:
+        argv(Options(machine=machine), arch)
+    assert caught.value.code == "LK0813"
+
+
 def test_every_option_reaches_the_command():
     words = argv(
         Options(

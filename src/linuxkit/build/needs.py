@@ -1,0 +1,133 @@
+"""What a YAML file needs of its kernel, held against the configuration of the kernel it names.
+
+A file system that a container mounts, or a network link that is made for it, is code of the kernel:
+built in, or a module that came with it.  Where the kernel's image does not tell its configuration,
+nothing is said.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.build.check import configuration
+from linuxkit.build.root import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from linuxkit.build.kconfig import Config
+    from linuxkit.build.system import System
+    from linuxkit.spec.model import Container, Spec
+
+_LISTING_LIMIT = 1 << 28
+_MODULE = re.compile(r"([^/]+)\.ko(?:\.(?:xz|zst|gz))?")
+
+# What may be asked for → the symbol and, where it can be one, the module.
+_FILE_SYSTEMS = {
+    "9p": ("9P_FS", "9p"),
+    "autofs": ("AUTOFS_FS", "autofs4"),
+    "binfmt_misc": ("BINFMT_MISC", "binfmt_misc"),
+    "bpf": ("BPF_SYSCALL", ""),
+    "btrfs": ("BTRFS_FS", "btrfs"),
+    "cgroup2": ("CGROUPS", ""),
+    "cifs": ("CIFS", "cifs"),
+    "configfs": ("CONFIGFS_FS", "configfs"),
+    "debugfs": ("DEBUG_FS", ""),
+    "devpts": ("UNIX98_PTYS", ""),
+    "efivarfs": ("EFIVAR_FS", "efivarfs"),
+    "erofs": ("EROFS_FS", "erofs"),
+    "ext4": ("EXT4_FS", "ext4"),
+    "fuse": ("FUSE_FS", "fuse"),
+    "hugetlbfs": ("HUGETLBFS", ""),
+    "iso9660": ("ISO9660_FS", "isofs"),
+    "mqueue": ("POSIX_MQUEUE", ""),
+    "nfs": ("NFS_FS", "nfs"),
+    "nfs4": ("NFS_V4", "nfsv4"),
+    "overlay": ("OVERLAY_FS", "overlay"),
+    "securityfs": ("SECURITYFS", ""),
+    "squashfs": ("SQUASHFS", "squashfs"),
+    "tmpfs": ("TMPFS", ""),
+    "tracefs": ("TRACING", ""),
+    "vfat": ("VFAT_FS", "vfat"),
+    "virtiofs": ("VIRTIO_FS", "virtiofs"),
+    "xfs": ("XFS_FS", "xfs"),
+}
+_LINKS = {
+    "bridge": ("BRIDGE", "bridge"),
+    "dummy": ("DUMMY", "dummy"),
+    "ipvlan": ("IPVLAN", "ipvlan"),
+    "macvlan": ("MACVLAN", "macvlan"),
+    "veth": ("VETH", "veth"),
+    "vlan": ("VLAN_8021Q", "8021q"),
+    "vxlan": ("VXLAN", "vxlan"),
+    "wireguard": ("WIREGUARD", "wireguard"),
+}
+
+
+class Need(NamedTuple):
+    """Something that a container needs of the kernel."""
+
+    container: str
+    what: str  # such as "the file system xfs"
+    symbol: str
+    module: str  # empty where it cannot be one
+
+
+class Gap(NamedTuple):
+    """A need that the kernel does not meet, and why."""
+
+    need: Need
+    why: str
+
+
+def needs(spec: Spec) -> tuple[Need, ...]:
+    """Everything that we know how to look for, in the order of the file."""
+    return tuple(need for entry in _containers(spec) for need in _of(entry))
+
+
+def gaps(spec: Spec, system: System) -> tuple[Gap, ...]:
+    """What the system's kernel lacks; nothing where it does not tell.  Raises LK0760, LK030x."""
+    config = configuration(system)
+    if config is None:
+        return ()
+    modules = _modules(system)
+    found = ((need, _gap(need, config, modules)) for need in needs(spec))
+    return tuple(Gap(need, why) for need, why in found if why)
+
+
+def _gap(need: Need, config: Config, modules: frozenset[str]) -> str:
+    value = config.get(need.symbol)
+    if value == "y":
+        return ""
+    if value == "m":
+        return "" if need.module in modules else f"its module {need.module} is not in the image"
+    return f"CONFIG_{need.symbol} is not set"
+
+
+def _containers(spec: Spec) -> Iterator[Container]:
+    yield from spec.onboot
+    yield from spec.services
+    yield from spec.onshutdown
+
+
+def _of(entry: Container) -> Iterator[Need]:
+    runtime = entry.runtime
+    for mount in (*(entry.mounts or ()), *((runtime and runtime.mounts) or ())):
+        if mount.kind in _FILE_SYSTEMS:
+            yield Need(entry.name, f"the file system {mount.kind}", *_FILE_SYSTEMS[mount.kind])
+    for link in (runtime and runtime.interfaces) or ():
+        kind = link.add or ("veth" if link.peer else "")
+        if kind in _LINKS:
+            yield Need(entry.name, f"network links of kind {kind}", *_LINKS[kind])
+
+
+def _modules(system: System) -> frozenset[str]:
+    kernel = system.plan.kernel
+    names = system.store.derived(kernel.key, "listing") if kernel else None
+    if names is None:
+        return frozenset()
+    paths = listed(system.store.read(names.digest, _LISTING_LIMIT))
+    found = (_MODULE.fullmatch(posixpath.basename(path)) for path in paths)
+    return frozenset(match[1] for match in found if match)

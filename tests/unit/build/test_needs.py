@@ -1,0 +1,96 @@
+"""What a YAML file needs of its kernel, and which machine the kernel needs."""
+
+from __future__ import annotations
+
+import pytest
+
+import linuxkit
+from linuxkit.build import check, needs
+from linuxkit.build.artifact import load
+from linuxkit.sources.store import Stored
+from support.images import Files, archive, image
+
+YML = """\
+kernel: {image: "lk/kernel:1", cmdline: "console=ttyS0"}
+init: ["lk/init:1"]
+onboot:
+  - name: disk
+    image: "lk/app:1"
+    mounts:
+      - {type: ext4, source: /dev/vda1, destination: /data}
+      - {type: tmpfs, destination: /tmp}
+      - {type: made-up, source: x, destination: /x}
+services:
+  - name: vpn
+    image: "lk/app:1"
+    runtime:
+      interfaces: [{name: wg0, add: wireguard}, {name: eth1, peer: outside}]
+      mounts: [{type: xfs, source: /dev/vdb, destination: /var/lib/vpn}]
+"""
+ALL = "CONFIG_EXT4_FS=m\nCONFIG_TMPFS=y\nCONFIG_WIREGUARD=y\nCONFIG_VETH=y\nCONFIG_XFS_FS=m\n"
+MODULES: Files = {"lib/modules/1/ext4.ko.xz": "", "lib/modules/1/xfs.ko": ""}
+
+
+def build(tmp_path, config, modules=MODULES, binary="kernel"):
+    """The spec and the system with a kernel that was built with ``config``."""
+    store = linuxkit.open_store(tmp_path / "cache")
+    kernel: Files = {binary: b"KERNEL", "kernel.tar": archive({"lib/": "", **modules})}
+    if config is not None:
+        kernel["config"] = config
+    image(store, "docker.io/lk/kernel:1", kernel)
+    image(store, "docker.io/lk/init:1", {"init": "#!"})
+    image(store, "docker.io/lk/app:1", {"app": "a"}, cmd=["/app"])
+    yml = tmp_path / "t.yml"
+    yml.write_text(YML)
+    spec = linuxkit.load([yml], arch="amd64")
+    plan = linuxkit.resolve(spec, store=store, sources=[Stored(store)], arch="amd64", sbom="")
+    return spec, linuxkit.assemble(plan, store=store)
+
+
+def told(tmp_path, *more):
+    return [(gap.need.container, gap.need.symbol, gap.why) for gap in
+            needs.gaps(*build(tmp_path, *more))]  # fmt: skip
+
+
+def test_what_is_there_is_not_told(tmp_path):
+    assert told(tmp_path, ALL) == []
+
+
+def test_a_kernel_that_does_not_tell_is_believed(tmp_path):
+    assert told(tmp_path, None) == []
+    assert told(tmp_path, "") == []
+
+
+def test_what_is_off_is_told(tmp_path):
+    text = ALL.replace("CONFIG_WIREGUARD=y", "# CONFIG_WIREGUARD is not set")
+    text = text.replace("CONFIG_EXT4_FS=m", "CONFIG_EXT4_FS_SECURITY=y")
+    assert told(tmp_path, text) == [
+        ("disk", "EXT4_FS", "CONFIG_EXT4_FS is not set"),
+        ("vpn", "WIREGUARD", "CONFIG_WIREGUARD is not set"),
+    ]
+
+
+def test_a_module_has_to_be_in_the_image(tmp_path):
+    assert told(tmp_path, ALL, {"lib/modules/1/ext4.ko.xz": "", "lib/modules/1/xfs.ko.txt": ""}) == [
+        ("vpn", "XFS_FS", "its module xfs is not in the image")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "machine"),
+    [
+        ("CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\n", "microvm"),
+        ("CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\nCONFIG_VIRTIO_PCI=m\n", ""),
+        ("CONFIG_VIRTIO_PCI=y\n", ""),
+        ("CONFIG_BUG=y\n", ""),
+        (None, ""),
+    ],
+)
+def test_a_kernel_without_pci_needs_a_machine_without(tmp_path, config, machine):
+    _, system = build(tmp_path, config)
+    assert check.machine(system) == machine
+    (made,) = linuxkit.emit(
+        system, ["kernel+initrd"], directory=tmp_path, name="t", compression="none"
+    )
+    assert made.boot.machine == machine
+    assert load(made.sidecar) == made

@@ -37,6 +37,7 @@ VERBS = {
     "verify": "check who has signed an image",
     "new": "print a commented YAML file to start from",
     "pkg": "stock packages: list, lock, build",
+    "kernel": "kernels: what ours are made of, how hard they are, what tells two apart",
     "cache": "images in the store: list, pull, import, export, forget, check, collect",
     "formats": "list the output formats",
     "completion": "print the completion script of a shell",

@@ -14,6 +14,12 @@ def packages() -> Path:
     return shipped if shipped.is_dir() else _CHECKOUT / "packages"
 
 
+def prebuilt() -> Path:
+    """The folder of images that are not made on the spot; it need not exist."""
+    shipped = _PACKAGE / "data" / "prebuilt"
+    return shipped if shipped.is_dir() else _CHECKOUT / "prebuilt"
+
+
 def examples() -> Path:
     """The folder of example systems, which are also what new systems start from."""
     shipped = _PACKAGE / "data" / "examples"

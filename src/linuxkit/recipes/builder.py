@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _FORM, _LEVEL = "zstd", 3  # levels above 4 differ between processors
 _CONFIG = "org.mobyproject.config"
 _DEBS = "org.linuxkit.debian.packages"
+_ROOT = "org.linuxkit.build.packages"
 
 
 def build(recipe: Recipe, lock: Lock, arch: str, pool: Pool, store: Store) -> Descriptor:
@@ -65,7 +66,7 @@ def build(recipe: Recipe, lock: Lock, arch: str, pool: Pool, store: Store) -> De
     return image.write_image(
         store, platform=Platform("linux", arch), layers=[layer],
         entrypoint=says.entrypoint, cmd=says.cmd, env=says.env, cwd=says.workdir,
-        user=says.user, labels=_labels(recipe, debs, arch), created_s=files.epoch,
+        user=says.user, labels=labels(recipe, debs, root_debs, arch), created_s=files.epoch,
     )  # fmt: skip
 
 
@@ -175,14 +176,18 @@ def _layer(entries: Iterable[Entry], store: Store) -> Layer:
     return image.Layer(Descriptor(media_type, blob.digest, blob.size), plain.digest)
 
 
-def _labels(recipe: Recipe, debs: Sequence[Deb], arch: str) -> dict[str, str]:
-    labels = {"org.opencontainers.image.title": recipe.name}
-    if debs:
-        labels[_DEBS] = " ".join(f"{deb.package}={deb.version}" for deb in debs)
-        main = recipe.main_package(arch)
-        version = next((deb.version for deb in debs if deb.package == main), "")
-        if version:
-            labels["org.opencontainers.image.version"] = version
+def labels(
+    recipe: Recipe, debs: Sequence[Deb], root: Sequence[Deb], arch: str
+) -> dict[str, str]:
+    """The labels of an image that is made of ``debs``, by commands run with those of ``root``."""
+    found = {"org.opencontainers.image.title": recipe.name}
+    for label, listed in ((_DEBS, debs), (_ROOT, root)):
+        if listed:
+            found[label] = " ".join(f"{deb.package}={deb.version}" for deb in listed)
+    main = recipe.main_package(arch)
+    version = next((deb.version for deb in debs if deb.package == main), "")
+    if version:
+        found["org.opencontainers.image.version"] = version
     if recipe.config is not None:
-        labels[_CONFIG] = digest.canonical_json(recipe.config).decode()
-    return {**labels, **recipe.says.labels}
+        found[_CONFIG] = digest.canonical_json(recipe.config).decode()
+    return {**found, **recipe.says.labels}

@@ -93,7 +93,7 @@ def check(subject: Subject, pool: Pool, store: Store) -> Score:
 
     Raises LK0572 (it refused what it was given), LK0573, LK0902, LK0903 and what fetching raises.
     """
-    debs = locks.load(folder() / "debian.lock").debs_of(_CHECKER, "all")
+    debs = locks.load(folder() / locks.NAME).debs_of(_CHECKER, "all")
     pool.fetch(debs, "the checker of kernels")
     with tempfile.TemporaryDirectory(prefix="linuxkit-") as name:
         scratch = Path(name)

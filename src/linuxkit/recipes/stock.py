@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from linuxkit.base import files, resources
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.oci import model
-from linuxkit.recipes import tag
+from linuxkit.recipes import prebuilt, tag
 from linuxkit.recipes.debian import lock as locks
 
 if TYPE_CHECKING:
@@ -153,18 +153,19 @@ class Shelf:
         return self._pins.lock
 
     def present(self, name: str, arch: str, store: Store) -> Descriptor | None:
-        """The image of ``name`` for ``arch`` if the store has all of it."""
-        return _whole(self.reference(name, arch), store)
+        """The image of ``name`` for ``arch`` if the store has all of it, or it ships with us."""
+        reference = self.reference(name, arch)
+        return _whole(reference, store) or prebuilt.take(reference, arch, store)
 
     def image(self, name: str, arch: str, store: Store, pool: Pool) -> Descriptor:
         """The image of ``name`` for ``arch``, made now if the store does not have it.
 
         Of several processes that want the same image one makes it and the others wait.
         """
-        reference = self.reference(name, arch)
-        found = _whole(reference, store)
+        found = self.present(name, arch, store)
         if found is not None:
             return found
+        reference = self.reference(name, arch)
         folder = store.at.locks
         try:
             folder.mkdir(parents=True, exist_ok=True)

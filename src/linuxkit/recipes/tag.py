@@ -26,6 +26,10 @@ BUILDER = 1
 REGISTRY = "linuxkit.stock"
 _LENGTH = 16
 _MAX_FILE = 64 << 20
+# Read without YAML, for every build asks for every tag: a list on one line.
+_EXTRA = re.compile(rb"^extra-sources:\s*\[([^\]\n]*)\]", re.MULTILINE)
+_NEIGHBOUR = re.compile(r"\.\./[a-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
+_INSIDE = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _GUEST = re.compile(rb"\bguest:\s*[\"']?([A-Za-z0-9._-]+)")
 
 
@@ -57,11 +61,29 @@ def reference(name: str, tag: str) -> str:
     return f"{REGISTRY}/{name}:{tag}"
 
 
-def contents(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, bytes]]:
+def contents(folder: Path) -> Iterator[tuple[str, int, bytes]]:
     """Path, mode (0644 or 0755) and bytes of each file, without git's own folder; in no order.
 
-    Raises LK0534, LK0102.
+    What ``extra-sources`` names of neighbouring packages lies where it says.  Raises LK0534, LK0545,
+    LK0102.
     """
+    recipe = b""
+    for path, mode, data in _walk(folder, ""):
+        recipe = data if path == "build.yml" else recipe
+        yield path, mode, data
+    for line in _EXTRA.findall(recipe):
+        for text in line.decode().replace('"', " ").replace(",", " ").split():
+            source, _, target = text.partition(":")
+            if not _NEIGHBOUR.fullmatch(source) or not _INSIDE.fullmatch(target):
+                raise Error(
+                    "LK0545", f'`extra-sources` has "{printable(text)}"',
+                    hint="name a folder of a neighbouring package and where it lies in this one: "
+                    "../NAME/FOLDER:FOLDER",
+                )  # fmt: skip
+            yield from _walk(folder / source, f"{target}/")
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int, bytes]]:
     try:
         with os.scandir(folder) as listing:
             for item in listing:
@@ -69,7 +91,7 @@ def contents(folder: Path, prefix: str = "") -> Iterator[tuple[str, int, bytes]]
                 if path == ".git":
                     continue
                 if item.is_dir(follow_symlinks=False):
-                    yield from contents(folder / item.name, f"{path}/")
+                    yield from _walk(folder / item.name, f"{path}/")
                 elif item.is_file(follow_symlinks=False):
                     mode = 0o755 if item.stat().st_mode & 0o100 else 0o644
                     yield path, mode, _read(folder / item.name)

@@ -1,4 +1,4 @@
-"""Compiles PID 1 (guest/) for every architecture into ``src/linuxkit/data/guest/ARCH/init``.
+"""Compiles the guest's programs for every architecture into ``src/linuxkit/data/guest/ARCH``.
 
 By hand: ``python scripts/build_guest.py [amd64 arm64 ...]``.  The wheel's build calls it as a hatch
 build hook.  The compiler is the one in the ``ziglang`` wheel, so no cross toolchain is needed; the
@@ -43,30 +43,36 @@ FLAGS = (
     "-Wl,--gc-sections,-z,relro,-z,now",
 )  # fmt: skip
 LIMIT_BYTES = 150 * 1024
+PROGRAMS = ("init", "service")
+"""Each of the files in its folder below ``guest``, and of those in ``include``."""
 
 
-def sources() -> list[Path]:
+def sources(program: str) -> list[Path]:
     """Everything that goes into the program, in a fixed order."""
-    return sorted([*GUEST.glob("include/*.h"), *GUEST.glob("init/*.[ch]")])
+    return sorted([*GUEST.glob("include/*.h"), *GUEST.glob(f"{program}/*.[ch]")])
 
 
-def stamp(arch: str) -> str:
+def stamp(arch: str, program: str) -> str:
     """What the program for ``arch`` depends on, as one hash."""
     seen = hashlib.sha256()
     version = importlib.metadata.version("ziglang")
     for word in (version, TARGETS[arch], *FLAGS):
         seen.update(word.encode() + b"\0")
-    for path in sources():
+    for path in sources(program):
         data = path.read_bytes()
         seen.update(f"{path.relative_to(GUEST)} {len(data)}\n".encode() + data)
     return seen.hexdigest()
 
 
 def build(arch: str) -> bool:
-    """Compile for ``arch`` unless that was done; returns whether it had to be."""
-    program = DATA / arch / "init"
-    mark = GUEST / "build" / f"{arch}.stamp"
-    wanted = stamp(arch)
+    """Compile for ``arch`` what was not compiled yet; returns whether there was any."""
+    return any(_build(arch, name) for name in PROGRAMS)
+
+
+def _build(arch: str, name: str) -> bool:
+    program = DATA / arch / name
+    mark = GUEST / "build" / f"{arch}-{name}.stamp"
+    wanted = stamp(arch, name)
     if program.is_file() and mark.is_file():
         done = hashlib.sha256(program.read_bytes()).hexdigest()
         if mark.read_text() == f"{wanted} {done}\n":
@@ -74,12 +80,12 @@ def build(arch: str) -> bool:
     program.parent.mkdir(parents=True, exist_ok=True)
     mark.parent.mkdir(parents=True, exist_ok=True)
     # A name of our own: several builds may run in one checkout.
-    fresh = program.with_name(f".init.{os.getpid()}")
+    fresh = program.with_name(f".{name}.{os.getpid()}")
     try:
-        compile_for(arch, fresh)
+        compile_for(arch, fresh, name)
         data = fresh.read_bytes()
         if len(data) > LIMIT_BYTES:
-            sys.exit(f"init for {arch} has {len(data)} bytes; {LIMIT_BYTES} are allowed")
+            sys.exit(f"{name} for {arch} has {len(data)} bytes; {LIMIT_BYTES} are allowed")
         fresh.chmod(0o755)
         fresh.replace(program)
     finally:
@@ -88,13 +94,13 @@ def build(arch: str) -> bool:
     return True
 
 
-def compile_for(arch: str, out: Path) -> None:
+def compile_for(arch: str, out: Path, program: str = "init") -> None:
     """Run the compiler; paths are relative to ``guest`` so that none gets into the bytes."""
-    files = [str(path.relative_to(GUEST)) for path in sources() if path.suffix == ".c"]
+    files = [str(path.relative_to(GUEST)) for path in sources(program) if path.suffix == ".c"]
     argv = [sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[arch], *FLAGS]
     done = subprocess.run([*argv, *files, "-o", str(out)], cwd=GUEST, check=False)
     if done.returncode:
-        sys.exit(f"compiling init for {arch} failed")
+        sys.exit(f"compiling {program} for {arch} failed")
 
 
 def build_all(arches: Iterable[str]) -> None:
@@ -103,7 +109,8 @@ def build_all(arches: Iterable[str]) -> None:
         if arch not in TARGETS:
             sys.exit(f'unknown architecture "{arch}"; known: {", ".join(TARGETS)}')
         what = "built" if build(arch) else "up to date"
-        print(f"init {arch}: {what}, {(DATA / arch / 'init').stat().st_size} bytes")
+        sizes = ", ".join(f"{name} {(DATA / arch / name).stat().st_size}" for name in PROGRAMS)
+        print(f"{arch}: {what}; bytes: {sizes}")
 
 
 def chosen(words: Sequence[str]) -> Sequence[str]:

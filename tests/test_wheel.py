@@ -59,7 +59,7 @@ def test_what_is_in_it(wheel):
         re.sub(r"^(packages|examples)/", r"linuxkit/data/\1/", name).removeprefix("src/")
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
-    expected.add("linuxkit/data/guest/amd64/init")
+    expected |= {f"linuxkit/data/guest/amd64/{name}" for name in ("init", "service")}
     about = {name for name in members if ".dist-info/" in name}
     assert set(members) - about == expected
     assert {name.split("/", 1)[1] for name in about} == {

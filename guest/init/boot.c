@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "console.h"
+#include "control.h"
 #include "device.h"
 #include "host.h"
 #include "stop.h"
 #include "supervise.h"
 #include "sys.h"
+#include "watchdog.h"
 
 #define DEVICES_MS 30000 /* for the modules of the present devices */
 #define TERM_MS 2000
@@ -57,8 +59,8 @@ static void child_ended(struct boot *boot, int pid, int status, int signal)
 		boot->device_pid = 0;
 	else if (pid == boot->unmount_pid)
 		boot->unmount_pid = 0;
-	else
-		(void)supervise_child(&boot->table, pid, status, signal);
+	else if (!supervise_child(&boot->table, pid, status, signal))
+		(void)control_child(pid, status, signal); /* else an orphan */
 }
 
 bool boot_reap(struct boot *boot)
@@ -110,15 +112,20 @@ static void hold(struct boot *boot, const struct unit *unit)
 /* A unit failed: returns whether the boot goes on. */
 static bool obey_policy(struct boot *boot, const struct unit *unit)
 {
-	if (unit->outcome != OUTCOME_FAILED)
+	if (!unit_has_failed(unit))
 		return true;
 	switch (unit->on_failure) {
 	case POLICY_STOP:
 		hold(boot, unit);
 		return false;
 	case POLICY_REBOOT:
+		boot_power(boot, ACTION_REBOOT);
+		return false;
 	case POLICY_POWEROFF:
-		boot_power(boot, unit->on_failure == POLICY_REBOOT ? ACTION_REBOOT : ACTION_POWEROFF);
+		boot_power(boot, ACTION_POWEROFF);
+		return false;
+	case POLICY_HALT:
+		boot_power(boot, ACTION_HALT);
 		return false;
 	case POLICY_CONTINUE:
 	case POLICIES:
@@ -147,10 +154,34 @@ static bool run_in_order(struct boot *boot, bool (*chosen)(const struct unit *un
 	return true;
 }
 
+/* What is to come before the unit is there, or will not come any more. */
+static bool may_start(const struct boot *boot, const struct unit *unit)
+{
+	for (unsigned i = 0; i < unit->after_count; i++) {
+		const struct unit *other = &boot->table.units[table_unit(unit->after, i)];
+
+		if (!other->is_ready && !unit_is_over(other) && other->state != UNIT_ENDED)
+			return false;
+	}
+	return true;
+}
+
+/* What it cannot do without is there, or was and did its work. */
+static bool has_what_it_requires(const struct boot *boot, const struct unit *unit)
+{
+	for (unsigned i = 0; i < unit->requires_count; i++) {
+		const struct unit *other = &boot->table.units[table_unit(unit->requires, i)];
+
+		if (unit_is_over(other) ? other->outcome != OUTCOME_EXITED : !other->is_ready)
+			return false;
+	}
+	return true;
+}
+
 /* Starts services while there is room; true when none is on its way any more. */
 static bool start_services(struct boot *boot)
 {
-	int64_t starting = 0;
+	int64_t starting = 0, unready = 0;
 
 	for (unsigned i = 0; i < boot->table.unit_count; i++)
 		starting += boot->table.units[i].section == SECTION_SERVICES &&
@@ -158,12 +189,16 @@ static bool start_services(struct boot *boot)
 	for (unsigned i = 0; i < boot->table.unit_count && starting < boot->table.parallel; i++) {
 		struct unit *unit = &boot->table.units[i];
 
-		if (unit->section != SECTION_SERVICES || unit->state != UNIT_WAITING)
+		if (unit->section != SECTION_SERVICES || unit->state != UNIT_WAITING ||
+		    !may_start(boot, unit))
 			continue;
-		supervise(&boot->table, i, EVENT_START, 0, 0);
+		supervise(&boot->table, i, has_what_it_requires(boot, unit) ? EVENT_START : EVENT_REFUSED,
+			  0, 0);
 		starting += unit->state == UNIT_STARTING;
 	}
-	return starting == 0;
+	for (unsigned i = 0; i < boot->table.unit_count; i++)
+		unready += boot->table.units[i].state == UNIT_RUNNING && !boot->table.units[i].is_ready;
+	return starting == 0 && unready == 0;
 }
 
 /* A service that fails is reported; by its policy it may take the machine with it. */
@@ -187,7 +222,7 @@ static void announce(struct boot *boot)
 		const struct unit *unit = &boot->table.units[i];
 
 		services += unit->section == SECTION_SERVICES;
-		failed += unit->outcome == OUTCOME_FAILED;
+		failed += unit->outcome == OUTCOME_FAILED; /* those that come again, too */
 	}
 	report_up(services, failed);
 	if (report_connected() && !failed)
@@ -209,20 +244,54 @@ void boot_power(struct boot *boot, enum action action)
 	SAY("going down: ", action_word(action));
 	report_boot("stopping", action_word(action));
 	enter(boot, PHASE_STOPPING, 0);
-	for (unsigned i = 0; i < boot->table.unit_count; i++)
-		if (!in_onshutdown(&boot->table.units[i]))
-			supervise(&boot->table, i, EVENT_STOP, 0, 0);
 }
 
-/* Whether every unit is through with everything; those of onshutdown count only at the end. */
-static bool all_ended(const struct boot *boot, bool onshutdown_too)
+static bool comes_after(const struct unit *unit, unsigned number)
 {
-	for (unsigned i = 0; i < boot->table.unit_count; i++) {
-		const struct unit *unit = &boot->table.units[i];
+	for (unsigned i = 0; i < unit->after_count; i++)
+		if (table_unit(unit->after, i) == number)
+			return true;
+	return false;
+}
 
-		if (unit->state != UNIT_ENDED && (onshutdown_too || !in_onshutdown(unit)))
-			return false;
+/*
+ * Stops what nothing needs any more: what comes after a unit ends before it does.  True when all
+ * is through but what onshutdown units still need (and these units, until it is their turn).
+ */
+static bool stop_in_order(struct boot *boot)
+{
+	struct table *table = &boot->table;
+	static bool kept[MAX_UNITS]; /* for an onshutdown unit */
+	bool all = true;
+
+	for (unsigned i = table->unit_count; i-- > 0;) {
+		struct unit *unit = &table->units[i];
+		bool needed = false;
+
+		kept[i] = false;
+		for (unsigned j = i + 1; j < table->unit_count; j++) {
+			const struct unit *other = &table->units[j];
+
+			if (!comes_after(other, i) || unit_is_over(other) || other->state == UNIT_ENDED)
+				continue;
+			needed = true;
+			kept[i] |= kept[j] || in_onshutdown(other);
+		}
+		if (in_onshutdown(unit))
+			continue;
+		if (!needed)
+			supervise(table, i, EVENT_STOP, 0, 0);
+		all &= unit->state == UNIT_ENDED || kept[i];
 	}
+	return all;
+}
+
+/* Every unit is through with everything. */
+static bool all_ended(const struct boot *boot)
+{
+	for (unsigned i = 0; i < boot->table.unit_count; i++)
+		if (boot->table.units[i].state != UNIT_ENDED)
+			return false;
 	return true;
 }
 
@@ -262,6 +331,7 @@ static bool go_up(struct boot *boot)
 		announce(boot);
 		return true;
 	default: /* PHASE_UP */
+		(void)start_services(boot); /* those that had to wait for one that is ready only now */
 		watch_services(boot);
 		return boot->phase != PHASE_UP;
 	}
@@ -272,12 +342,14 @@ static bool go_down(struct boot *boot, int64_t now)
 {
 	switch (boot->phase) {
 	case PHASE_STOPPING:
-		if (!all_ended(boot, false))
+		if (!stop_in_order(boot))
 			return false;
 		enter(boot, PHASE_ONSHUTDOWN, 0);
 		return true;
 	case PHASE_ONSHUTDOWN:
-		if (!run_in_order(boot, in_onshutdown) || !all_ended(boot, true))
+		(void)run_in_order(boot, in_onshutdown);
+		(void)stop_in_order(boot);
+		if (!all_ended(boot))
 			return false;
 		enter(boot, PHASE_TERM, TERM_MS);
 		(void)sys_kill(-1, SIGTERM);
@@ -325,15 +397,21 @@ static void watch_devices(struct boot *boot, int64_t now)
 int64_t boot_advance(struct boot *boot)
 {
 	int64_t next = supervise_deadlines(&boot->table);
-	int64_t now = sys_now();
+	int64_t now = sys_now(), watchdog = NEVER;
 	bool moved = true;
 
 	watch_devices(boot, now);
+	if (boot->machine)
+		watchdog = watchdog_feed(&boot->table, now);
 	while (moved && boot->phase != PHASE_OVER && boot->phase != PHASE_HELD)
 		moved = boot->phase < PHASE_STOPPING ? go_up(boot) : go_down(boot, sys_now());
-	for (unsigned i = 0; i < boot->table.unit_count; i++) /* what has just begun */
-		if (boot->table.units[i].deadline < next)
-			next = boot->table.units[i].deadline;
+	for (unsigned i = 0; i < boot->table.unit_count; i++) { /* what has just begun */
+		const struct unit *unit = &boot->table.units[i];
+
+		next = unit->deadline < next ? unit->deadline : next;
+		next = unit->probe_at < next ? unit->probe_at : next;
+	}
+	next = watchdog < next ? watchdog : next;
 	if (boot->deadline < next)
 		next = boot->deadline;
 	if (boot->device_pid && boot->device_deadline < next)

@@ -34,6 +34,25 @@ int file_read(const char *path, char *buffer, size_t size)
 	return (int)done;
 }
 
+int file_parent(int pid)
+{
+	char status[1024];
+	const char *line;
+	uint64_t parent = 0;
+	TEXT(path, 32);
+
+	text_add(&path, "/proc/");
+	text_add_number(&path, pid);
+	text_add(&path, "/status");
+	if (file_read(path.data, status, sizeof status) < 0)
+		return 0;
+	line = strstr(status, "\nPPid:\t");
+	if (!line)
+		return 0;
+	status[strcspn(line + 7, "\n") + (size_t)(line + 7 - status)] = '\0';
+	return text_number(line + 7, 1 << 22, &parent) ? (int)parent : 0;
+}
+
 int file_write(const char *path, const char *text)
 {
 	int fd = sys_open(path, O_WRONLY, 0);

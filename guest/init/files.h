@@ -6,6 +6,8 @@
 
 /* The start of a file as text, without line ends behind it; its length or a negative errno. */
 int file_read(const char *path, char *buffer, size_t size);
+/* The parent of a process; 0 when it is not there. */
+int file_parent(int pid);
 /* Writes to a file that exists. */
 int file_write(const char *path, const char *text);
 /* Makes a directory with those above it; 0 also when something is there already. */

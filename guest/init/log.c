@@ -23,7 +23,8 @@ struct output {
 	int64_t file_bytes;
 	int64_t credit; /* bytes the console will still take */
 	int64_t credit_at;
-	unsigned long hidden; /* lines not shown */
+	unsigned long hidden; /* lines not shown since the last one that was */
+	struct log_counts counts;
 };
 
 static struct output outputs[MAX_UNITS];
@@ -91,7 +92,9 @@ static void keep_in_file(struct output *output, const char *path, const char *by
 		open_file(output, path);
 	}
 	if (output->file >= 0 && sys_write(output->file, bytes, length) > 0)
-		output->file_bytes += (int64_t)length; /* a full disk loses lines, nothing else */
+		output->file_bytes += (int64_t)length;
+	else
+		output->counts.lost_bytes += (int64_t)length; /* a full disk loses lines, nothing else */
 }
 
 static void show_line(struct output *output, const char *name, int64_t now)
@@ -106,6 +109,7 @@ static void show_line(struct output *output, const char *name, int64_t now)
 	output->line[output->line_bytes] = '\0';
 	if (output->credit < cost) {
 		output->hidden++;
+		output->counts.hidden_lines++;
 	} else {
 		output->credit -= cost;
 		if (output->hidden) {
@@ -144,6 +148,7 @@ void log_read(unsigned number, int64_t now)
 
 		if (done <= 0)
 			return;
+		output->counts.bytes += done;
 		queue_overwrite(&output->ring, buffer, (size_t)done);
 		keep_in_file(output, unit->log, buffer, (size_t)done);
 		show(output, unit->name, buffer, (size_t)done, now);
@@ -164,6 +169,25 @@ void log_close(unsigned number, int64_t now)
 	sys_close(output->writer);
 	sys_close(output->file);
 	output->reader = output->writer = output->file = -1;
+}
+
+struct log_counts log_counts(unsigned number)
+{
+	return outputs[number].counts;
+}
+
+size_t log_copy(unsigned number, uint64_t *position, char *buffer, size_t size, uint64_t *skipped)
+{
+	const struct queue *ring = &outputs[number].ring;
+	uint64_t end = (uint64_t)outputs[number].counts.bytes, start = end - ring->used;
+	size_t length;
+
+	*skipped = *position < start ? start - *position : 0;
+	*position += *skipped;
+	length = (size_t)(end - *position) < size ? (size_t)(end - *position) : size;
+	queue_copy(ring, (size_t)(*position - start), buffer, length);
+	*position += length;
+	return length;
 }
 
 void log_last_line(unsigned number, struct text *ret)

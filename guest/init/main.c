@@ -10,13 +10,20 @@
 
 #include "boot.h"
 #include "console.h"
+#include "control.h"
 #include "device.h"
 #include "early.h"
 #include "log.h"
 #include "module.h"
+#include "notify.h"
+#include "supervise.h"
 #include "sys.h"
+#include "watchdog.h"
 
-enum source { FROM_SIGNAL, FROM_TIMER, FROM_DEVICES, FROM_REPORT, FROM_CONSOLE, FROM_UNIT };
+enum source {
+	FROM_SIGNAL, FROM_TIMER, FROM_DEVICES, FROM_REPORT, FROM_CONSOLE, FROM_UNIT, FROM_NOTIFY,
+	FROM_CONTROL,
+};
 #define KEY(source) ((uint64_t)(source) << 32)
 #define EVENTS 64
 
@@ -82,8 +89,10 @@ static void handle(uint64_t key)
 	case FROM_DEVICES:
 		if (device_news(uevents, &port_came))
 			boot_new_device(&boot);
-		if (port_came)
+		if (port_came) {
 			report_find();
+			control_find();
+		}
 		break;
 	case FROM_REPORT:
 		action = report_ready();
@@ -95,6 +104,15 @@ static void handle(uint64_t key)
 		break;
 	case FROM_UNIT:
 		log_read((unsigned)key, sys_now());
+		break;
+	case FROM_CONTROL:
+		action = control_ready((unsigned)key);
+		if (action)
+			boot_power(&boot, action);
+		break;
+	case FROM_NOTIFY:
+		if (notify_read((unsigned)key))
+			supervise(&boot.table, (unsigned)key, EVENT_NOTIFIED, 0, 0);
 		break;
 	}
 }
@@ -110,6 +128,7 @@ static void run(void)
 
 		if (boot.phase == PHASE_OVER)
 			return;
+		control_advance();
 		if (!reaped_all)
 			next = 1;
 		(void)sys_set_timer(timer, next == NEVER ? 0 : next < 1 ? 1 : next);
@@ -141,15 +160,20 @@ static void set_up(struct text *error)
 	console_open(boot.machine ? "/dev/console" : "/proc/self/fd/1", 1);
 	console_watch(epoll, KEY(FROM_CONSOLE));
 	report_find();
+	control_setup(&boot, epoll, KEY(FROM_CONTROL));
+	control_find();
 	read_table(error);
 	if (!log_setup(&boot.table, epoll, KEY(FROM_UNIT)))
 		text_add(error, "no memory");
+	notify_setup(&boot.table, epoll, KEY(FROM_NOTIFY));
 }
 
 static _Noreturn void leave(void)
 {
 	struct epoll_event event;
 
+	if (boot.action == ACTION_HALT)
+		watchdog_release();
 	(void)sys_reboot(boot.action == ACTION_REBOOT ? (unsigned)RB_AUTOBOOT
 			 : boot.action == ACTION_HALT ? RB_HALT_SYSTEM : RB_POWER_OFF);
 	if (!boot.machine)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 
@@ -21,19 +22,40 @@ static _Noreturn void give_up(const char *what, const char *name, int error, int
 	sys_exit(status);
 }
 
-static _Noreturn void do_exec(const struct record *record)
+struct command {
+	char *argv[2 * MAX_FIELDS + 1];
+	unsigned count;
+};
+
+static void add_words(struct command *command, const char *words, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++, words += strlen(words) + 1)
+		command->argv[command->count++] = (char *)(uintptr_t)words; /* execve changes none */
+}
+
+static _Noreturn void do_exec(struct command *command)
 {
 	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	static char home[] = "HOME=/";
 	char *environment[] = {path, home, NULL};
-	char *argv[MAX_FIELDS + 1];
 	int done;
 
-	for (unsigned i = 0; i < record->count; i++)
-		argv[i] = (char *)(uintptr_t)record_field(record, i); /* execve does not change them */
-	argv[record->count] = NULL;
-	done = sys_exec(argv, environment);
-	give_up("cannot start ", argv[0], done, NOT_FOUND);
+	sys_default_signals();
+	sys_umask(0022);
+	done = sys_exec(command->argv, environment);
+	give_up("cannot start ", command->argv[0], done, NOT_FOUND);
+}
+
+/* A session of its own, with nothing to read. */
+static void detach(int output, int error)
+{
+	int null = sys_open("/dev/null", O_RDWR, 0);
+
+	sys_new_session();
+	output = output < 0 ? null : output;
+	(void)sys_duplicate(null >= 0 ? null : output, 0);
+	(void)sys_duplicate(output, 1);
+	(void)sys_duplicate(error < 0 ? null : error, 2);
 }
 
 static int do_mount(const struct record *record)
@@ -56,6 +78,13 @@ static int do_mkdir(const struct record *record)
 	return file_mkdirs(record_field(record, 0), mode);
 }
 
+static void below_proc(struct text *ret, int pid, const char *name)
+{
+	text_add(ret, "/proc/");
+	text_add_number(ret, pid);
+	text_add(ret, name);
+}
+
 /* Keeps a namespace of the main process alive under a path, for others to join. */
 static int do_bind_ns(const struct unit *unit, const struct record *record)
 {
@@ -67,9 +96,8 @@ static int do_bind_ns(const struct unit *unit, const struct record *record)
 
 	if (!pid)
 		return -ESRCH;
-	text_add(&source, "/proc/");
-	text_add_number(&source, pid);
-	text_join(&source, "/ns/", record_field(record, 0), NULL);
+	below_proc(&source, pid, "/ns/");
+	text_add(&source, record_field(record, 0));
 	text_add_bytes(&above, path, (size_t)(strrchr(path, '/') - path));
 	done = above.length ? file_mkdirs(above.data, 0755) : 0;
 	if (done < 0)
@@ -78,31 +106,32 @@ static int do_bind_ns(const struct unit *unit, const struct record *record)
 	if (done < 0)
 		return done;
 	sys_close(done);
+	(void)sys_umount(path, MNT_DETACH); /* that of the time before */
 	return sys_mount(source.data, path, NULL, MS_BIND, NULL);
 }
 
 static _Noreturn void child(const struct table *table, const struct unit *unit, size_t at,
 			    int output)
 {
+	struct command command = {0};
 	struct record record;
-	int null = sys_open("/dev/null", O_RDWR, 0);
 	int done = 0;
 
-	sys_new_session();
-	(void)sys_duplicate(null >= 0 ? null : output, 0);
-	(void)sys_duplicate(output, 1);
-	(void)sys_duplicate(output, 2);
+	detach(output, output);
 	while (table_step(table, &at, &record)) {
 		switch (record.kind) {
 		case RECORD_EXEC:
-			sys_default_signals();
-			sys_umask(0022);
-			do_exec(&record);
+			add_words(&command, record.fields, record.count);
+			do_exec(&command);
 		case RECORD_MKDIR:
 			done = do_mkdir(&record);
 			if (done < 0)
 				give_up("cannot make the directory ", record.fields, done, FAILED);
 			break;
+		case RECORD_MOUNT_ONCE:
+			if (unit->starts > 1)
+				break;
+			/* fall through */
 		case RECORD_MOUNT:
 			done = do_mount(&record);
 			if (done < 0)
@@ -146,12 +175,87 @@ int program_begin(const struct table *table, const struct unit *unit, size_t *at
 	return pid;
 }
 
-int program_read_pid(const struct unit *unit)
+static int read_pid(const char *path)
 {
 	char line[32];
 	uint64_t pid = 0;
 
-	if (!unit->pidfile || file_read(unit->pidfile, line, sizeof line) < 0)
+	if (file_read(path, line, sizeof line) < 0)
 		return 0;
 	return text_number(line, 1 << 22, &pid) && pid > 1 ? (int)pid : 0; /* PID_MAX_LIMIT */
+}
+
+int program_read_pid(const struct unit *unit)
+{
+	return unit->pidfile ? read_pid(unit->pidfile) : 0;
+}
+
+int program_enter(const struct unit *unit, const char *pidfile, const char *words, unsigned count,
+		  int output, int error)
+{
+	struct command command = {0};
+	int pid;
+
+	if (count > MAX_FIELDS)
+		return -E2BIG;
+	(void)sys_remove(pidfile);
+	pid = sys_fork();
+	if (pid)
+		return pid;
+	detach(output, error);
+	add_words(&command, unit->enter, unit->enter_count);
+	for (unsigned i = 0; i < command.count; i++)
+		if (!*command.argv[i]) /* the table leaves a place for it */
+			command.argv[i] = (char *)(uintptr_t)pidfile;
+	add_words(&command, words, count);
+	do_exec(&command);
+}
+
+void program_end_entered(const char *pidfile, int pid)
+{
+	int inside = read_pid(pidfile);
+
+	/* the runtime's own end would leave it behind */
+	if (inside && file_parent(inside) == pid)
+		(void)sys_kill(inside, SIGKILL);
+	(void)sys_kill(pid, SIGKILL);
+}
+
+/* Whether something answers at the port, seen from the unit's own network. */
+static int probe_tcp(const struct unit *unit, const char *port)
+{
+	uint64_t number = 0;
+	TEXT(path, 64);
+	int done;
+
+	below_proc(&path, unit->main_pid, "/ns/net");
+	done = sys_join_namespace(path.data);
+	if (done < 0)
+		return done;
+	(void)text_number(port, 65535, &number);
+	return sys_connect_here((unsigned)number);
+}
+
+static int probe_file(const struct unit *unit, const char *path)
+{
+	TEXT(root, 64);
+	int done;
+
+	below_proc(&root, unit->main_pid, "/root");
+	done = sys_chroot(root.data);
+	return done < 0 ? done : sys_exists(path) ? 0 : -ENOENT;
+}
+
+int program_probe(const struct unit *unit, const struct probe *probe, const char *pidfile)
+{
+	int pid, done;
+
+	if (probe->kind == PROBE_EXEC)
+		return program_enter(unit, pidfile, probe->words, probe->count, -1, -1);
+	pid = sys_fork();
+	if (pid)
+		return pid;
+	detach(-1, -1);
+	done = probe->kind == PROBE_TCP ? probe_tcp(unit, probe->words) : probe_file(unit, probe->words);
+	sys_exit(done < 0);
 }

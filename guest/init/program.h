@@ -11,3 +11,17 @@
 int program_begin(const struct table *table, const struct unit *unit, size_t *at, int output);
 /* Reads the unit's pid file; 0 when there is no good one. */
 int program_read_pid(const struct unit *unit);
+
+/*
+ * Runs a command in the unit's container, or where PID 1 is when the table names no way in.  The
+ * command is count words, one after the other; what it says goes to output and error, or nowhere
+ * when they are negative.  Its own pid will be in the file pidfile.  Returns the pid of the program
+ * that waits for it, or a negative errno.
+ */
+int program_enter(const struct unit *unit, const char *pidfile, const char *words, unsigned count,
+		  int output, int error);
+/* Ends such a command with the program that waits for it. */
+void program_end_entered(const char *pidfile, int pid);
+
+/* Begins a probe of the unit; the process it returns ends with 0 when all is well. */
+int program_probe(const struct unit *unit, const struct probe *probe, const char *pidfile);

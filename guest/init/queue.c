@@ -66,6 +66,12 @@ static char at(const struct queue *queue, size_t i)
 	return queue->data[(queue->head + i) % queue->size];
 }
 
+void queue_copy(const struct queue *queue, size_t offset, char *buffer, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		buffer[i] = at(queue, offset + i);
+}
+
 size_t queue_last_lines(const struct queue *queue, unsigned count, char *buffer, size_t size)
 {
 	size_t end = queue->used, start, length;
@@ -76,8 +82,7 @@ size_t queue_last_lines(const struct queue *queue, unsigned count, char *buffer,
 		if (at(queue, start - 1) == '\n' && !--count)
 			break;
 	length = end - start;
-	for (size_t i = 0; i < length; i++)
-		buffer[i] = at(queue, start + i);
+	queue_copy(queue, start, buffer, length);
 	buffer[length] = '\0';
 	return length;
 }

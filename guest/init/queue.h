@@ -17,5 +17,7 @@ int queue_flush(struct queue *queue, int fd);
 
 /* Adds bytes over the oldest ones where there is no room (for logs). */
 void queue_overwrite(struct queue *queue, const char *bytes, size_t length);
+/* Copies length bytes that are there, from the oldest plus offset on. */
+void queue_copy(const struct queue *queue, size_t offset, char *buffer, size_t length);
 /* Copies the last lines, at most count and size - 1 bytes; returns their length. */
 size_t queue_last_lines(const struct queue *queue, unsigned count, char *buffer, size_t size);

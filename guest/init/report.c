@@ -215,7 +215,7 @@ void report_unit(const struct unit *unit, const char *section, const char *detai
 	text_join(&name, section, "/", unit->name, NULL);
 	add_word(&line, "unit", name.data, 300);
 	add_word(&line, "state", unit_word(unit), 32);
-	if (unit_is_over(unit)) {
+	if (unit->outcome != OUTCOME_NONE) {
 		if (unit->signal)
 			add_number(&line, "signal", unit->signal);
 		else

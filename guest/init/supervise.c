@@ -22,8 +22,12 @@ const char *section_word(enum section section)
 /* How a unit ended, for people: "status 1", "signal 9", "timed out". */
 static void describe(const struct unit *unit, struct text *ret)
 {
-	if (unit->undying) {
+	if (unit->refused) {
+		text_add(ret, "a unit that it requires is not there");
+	} else if (unit->undying) {
 		text_add(ret, "does not end even when killed");
+	} else if (unit->unhealthy) {
+		text_add(ret, "its health check failed");
 	} else if (unit->timed_out) {
 		text_add(ret, "took too long");
 	} else {
@@ -38,21 +42,26 @@ static void tell(const struct table *table, unsigned number)
 {
 	const struct unit *unit = &table->units[number];
 	const char *section = section_word(unit->section);
+	bool failed = unit->outcome == OUTCOME_FAILED;
 	TEXT(last, 400);
 	TEXT(how, 64);
 
-	if (unit_is_over(unit))
+	if (unit->outcome != OUTCOME_NONE)
 		log_read(number, sys_now());
-	if (unit->outcome == OUTCOME_FAILED) {
+	if (failed) {
 		describe(unit, &how);
 		log_last_line(number, &last);
-		if (unit->timed_out || unit->undying || !last.length)
+		if (unit->timed_out || unit->undying || unit->unhealthy || unit->refused || !last.length)
 			last = how;
 	}
 	report_unit(unit, section, last.data);
-	if (unit->outcome == OUTCOME_FAILED) {
-		SAY(section, "/", unit->name, " failed: ", how.data);
+	/* one that fails again and again fills no console: the first time, and when it is given up */
+	if (failed && (!unit->comes_again || unit->tries <= 1)) {
+		SAY(section, "/", unit->name, unit->comes_again ? " failed, restarting: " : " failed: ",
+		    how.data);
 		log_show(number);
+	} else if (failed) {
+		return;
 	} else if (!report_connected()) {
 		SAY(section, "/", unit->name, " ", unit_word(unit));
 	}
@@ -141,6 +150,42 @@ static void kill_all(struct unit *unit)
 	unit->step_pid = 0; /* what becomes of it matters to nobody */
 }
 
+/* What is left of the time before must not be taken for the new one. */
+static void forget(struct unit *unit)
+{
+	unit->main_pid = unit->step_pid = 0;
+	if (unit->pidfile)
+		(void)sys_remove(unit->pidfile);
+}
+
+static void probe_file_of(const struct unit *unit, struct text *ret)
+{
+	text_join(ret, unit->pidfile ? unit->pidfile : UNITS_DIR "/none", PROBE_SUFFIX, NULL);
+}
+
+/* Returns whether the event follows at once. */
+static bool begin_probe(struct unit *unit, enum unit_event *ret)
+{
+	TEXT(pidfile, MAX_STRING + 8);
+	int pid;
+
+	probe_file_of(unit, &pidfile);
+	pid = program_probe(unit, unit->is_ready ? &unit->health : &unit->ready, pidfile.data);
+	unit->probe_pid = pid < 0 ? 0 : pid;
+	*ret = EVENT_PROBED;
+	return pid < 0;
+}
+
+static void end_probe(struct unit *unit)
+{
+	TEXT(pidfile, MAX_STRING + 8);
+
+	probe_file_of(unit, &pidfile);
+	if (unit->probe_pid)
+		program_end_entered(pidfile.data, unit->probe_pid);
+	unit->probe_pid = 0; /* its end tells nothing any more */
+}
+
 void supervise(struct table *table, unsigned number, enum unit_event event, int status, int signal)
 {
 	struct unit *unit = &table->units[number];
@@ -149,6 +194,10 @@ void supervise(struct table *table, unsigned number, enum unit_event event, int 
 		unsigned actions = unit_react(unit, event, status, signal, sys_now());
 
 		more = false;
+		if (actions & DO_BEGIN)
+			forget(unit);
+		if (actions & DO_END_PROBE)
+			end_probe(unit);
 		if (actions & DO_STOP)
 			ask_to_end(unit);
 		if (actions & DO_KILL)
@@ -159,7 +208,10 @@ void supervise(struct table *table, unsigned number, enum unit_event event, int 
 			more = start_step(table, number, &event);
 		if (actions & DO_CLEAN_STEP)
 			more = clean_step(table, number, &event);
-		status = event == EVENT_BROKEN ? 126 : 0; /* of what follows at once, if anything does */
+		if (actions & DO_PROBE)
+			more = begin_probe(unit, &event);
+		/* of what follows at once, if anything does */
+		status = event == EVENT_BROKEN ? 126 : event == EVENT_PROBED;
 		signal = 0;
 	}
 	if (unit->state == UNIT_ENDED)
@@ -174,6 +226,11 @@ bool supervise_child(struct table *table, int pid, int status, int signal)
 		if (unit->step_pid == pid) {
 			unit->step_pid = 0;
 			supervise(table, i, EVENT_STEP_DONE, status, signal);
+			return true;
+		}
+		if (unit->probe_pid == pid) {
+			unit->probe_pid = 0;
+			supervise(table, i, EVENT_PROBED, status, signal);
 			return true;
 		}
 		if (unit->main_pid == pid) {
@@ -202,10 +259,18 @@ int64_t supervise_deadlines(struct table *table)
 	int64_t now = sys_now(), next = NEVER;
 
 	for (unsigned i = 0; i < table->unit_count; i++) {
-		if (table->units[i].deadline <= now)
+		const struct unit *unit = &table->units[i];
+
+		if (unit->deadline <= now)
 			supervise(table, i, EVENT_DEADLINE, 0, 0);
-		if (table->units[i].deadline < next)
-			next = table->units[i].deadline;
+		if (unit->probe_at <= now)
+			supervise(table, i, EVENT_PROBE, 0, 0);
+	}
+	for (unsigned i = 0; i < table->unit_count; i++) {
+		const struct unit *unit = &table->units[i];
+
+		next = unit->deadline < next ? unit->deadline : next;
+		next = unit->probe_at < next ? unit->probe_at : next;
 	}
 	return next;
 }

@@ -1,12 +1,12 @@
-/* The real bodies of sys.h: one call each, with errno turned into the result. */
+/* The real bodies of sys.h but those of sockets: one call each, with errno turned into the result. */
 #include "sys.h"
+#include "sys_result.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
 #include <linux/rtc.h>
-#include <net/if.h>
+#include <linux/watchdog.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +18,6 @@
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -33,11 +32,6 @@
 #define TMPFS_MAGIC 0x01021994
 #define MODULE_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE, Linux 5.17 */
 #define MAX_OPEN_FILES 1048576
-
-static int result(long done)
-{
-	return done < 0 ? -errno : (int)done;
-}
 
 int sys_open(const char *path, int flags, unsigned mode)
 {
@@ -65,6 +59,8 @@ ssize_t sys_list(int fd, void *buffer, size_t size)
 int sys_mkdir(const char *path, unsigned mode) { return result(mkdir(path, mode)); }
 int sys_symlink(const char *target, const char *path) { return result(symlink(target, path)); }
 int sys_rename(const char *from, const char *to) { return result(rename(from, to)); }
+
+int sys_remove(const char *path) { return result(unlink(path)); }
 
 bool sys_exists(const char *path)
 {
@@ -270,23 +266,6 @@ const char *sys_kernel_release(void)
 
 int sys_hostname(const char *name) { return result(sethostname(name, strlen(name))); }
 
-int sys_loopback_up(void)
-{
-	struct ifreq request = {.ifr_name = "lo"};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int done;
-
-	if (fd < 0)
-		return -errno;
-	done = result(ioctl(fd, SIOCGIFFLAGS, &request));
-	if (done >= 0 && !(request.ifr_flags & IFF_UP)) {
-		request.ifr_flags |= IFF_UP;
-		done = result(ioctl(fd, SIOCSIFFLAGS, &request));
-	}
-	(void)close(fd);
-	return done;
-}
-
 int sys_clock_from_rtc(const char *device)
 {
 	struct rtc_time read_time = {0};
@@ -310,20 +289,11 @@ int sys_clock_from_rtc(const char *device)
 	return result(clock_settime(CLOCK_REALTIME, &now));
 }
 
-int sys_uevents(void)
+int sys_set_watchdog(int fd, unsigned seconds)
 {
-	struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	int value = (int)seconds;
 
-	if (fd < 0)
-		return -errno;
-	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-		int error = -errno;
-
-		(void)close(fd);
-		return error;
-	}
-	return fd;
+	return result(syscall(SYS_ioctl, fd, (unsigned long)WDIOC_SETTIMEOUT, &value));
 }
 
 int sys_own_ctrl_alt_del(void) { return result(reboot(RB_DISABLE_CAD)); }

@@ -19,6 +19,7 @@ ssize_t sys_list(int fd, void *buffer, size_t size); /* getdents64(2) */
 int sys_mkdir(const char *path, unsigned mode);
 int sys_symlink(const char *target, const char *path);
 int sys_rename(const char *from, const char *to);
+int sys_remove(const char *path);
 bool sys_exists(const char *path);
 ssize_t sys_readlink(const char *path, char *buffer, size_t size);
 int64_t sys_file_size(int fd);
@@ -73,6 +74,12 @@ int sys_hostname(const char *name);
 int sys_loopback_up(void);
 int sys_clock_from_rtc(const char *device);
 int sys_uevents(void);
+int sys_join_namespace(const char *path);
+int sys_connect_here(unsigned port); /* TCP, to this machine; waits for the answer */
+int sys_set_watchdog(int fd, unsigned seconds);
+/* A socket in the file system; datagrams for anybody, or a stream for root's programs. */
+int sys_listen(const char *path, bool datagrams);
+int sys_accept(int fd);
 int sys_own_ctrl_alt_del(void);
 int sys_memory(int64_t *ret_total_kib, int64_t *ret_available_kib);
 int sys_reboot(unsigned command);

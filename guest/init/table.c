@@ -15,6 +15,8 @@ static const struct rule rules[RECORD_KINDS] = {TABLE_RECORDS(RECORD_RULE)};
 static const char *const section_names[] = SECTION_NAMES;
 static const char *const policy_names[] = POLICY_NAMES;
 static const char *const namespace_names[] = NAMESPACE_NAMES;
+static const char *const restart_names[] = RESTART_NAMES;
+static const char *const probe_names[] = PROBE_NAMES;
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
@@ -23,13 +25,24 @@ enum record_place record_place(enum record_kind kind)
 	return rules[kind].place;
 }
 
+const char *table_word(const char *words, unsigned i)
+{
+	while (i--)
+		words += strlen(words) + 1;
+	return words;
+}
+
 const char *record_field(const struct record *record, unsigned i)
 {
-	const char *field = record->fields;
+	return table_word(record->fields, i);
+}
 
-	while (i--)
-		field += strlen(field) + 1;
-	return field;
+unsigned table_unit(const char *words, unsigned i)
+{
+	uint64_t number = 0;
+
+	(void)text_number(table_word(words, i), MAX_UNITS, &number);
+	return (unsigned)number;
 }
 
 static bool fail(struct text *error, const char *what, const char *name)
@@ -110,6 +123,17 @@ static bool absolute(const struct record *record, unsigned field, struct text *e
 	return fail(error, "no absolute path for ", record->name);
 }
 
+static bool take_number(const struct record *record, unsigned field, uint64_t least, uint64_t most,
+			int64_t *ret, struct text *error)
+{
+	uint64_t value = 0;
+
+	if (!text_number(record_field(record, field), most, &value) || value < least)
+		return fail(error, "bad number for ", record->name);
+	*ret = (int64_t)value;
+	return true;
+}
+
 struct number {
 	enum record_kind kind;
 	uint64_t least, most;
@@ -130,14 +154,68 @@ static bool read_number(struct table *table, struct unit *unit, const struct rec
 		{RECORD_TIMEOUT, 0, MAX_TIME_MS, &unit->timeout_ms},
 	};
 	const struct number *number = numbers;
-	uint64_t value = 0;
 
 	while (number->kind != record->kind)
 		number++;
-	if (!text_number(record_field(record, 0), number->most, &value) || value < number->least)
+	return take_number(record, 0, number->least, number->most, number->place, error);
+}
+
+static bool read_head_record(struct table *table, const struct record *record, struct text *error)
+{
+	if (record->kind != RECORD_WATCHDOG)
+		return read_number(table, table->units, record, error);
+	table->watchdog = record_field(record, 0);
+	return absolute(record, 0, error) &&
+	       take_number(record, 1, 1000, MAX_WATCHDOG_MS, &table->watchdog_ms, error);
+}
+
+/* Numbers of units that stand before this one, so that there can be no circle. */
+static bool read_units(const struct table *table, const struct record *record, const char **ret_words,
+		       unsigned *ret_count, struct text *error)
+{
+	int64_t number = 0;
+
+	if (table->unit_count < 2)
 		return fail(error, "bad number for ", record->name);
-	*number->place = (int64_t)value;
+	for (unsigned i = 0; i < record->count; i++)
+		if (!take_number(record, i, 0, table->unit_count - 2, &number, error))
+			return false;
+	*ret_words = record->fields;
+	*ret_count = record->count;
 	return true;
+}
+
+static bool read_back_off(struct unit *unit, const struct record *record, struct text *error)
+{
+	return take_number(record, 0, 0, MAX_TIME_MS, &unit->first_delay_ms, error) &&
+	       take_number(record, 1, 0, MAX_TIME_MS, &unit->most_delay_ms, error) &&
+	       take_number(record, 2, 0, MAX_COUNT, &unit->limit, error) &&
+	       take_number(record, 3, 0, MAX_TIME_MS, &unit->stable_ms, error);
+}
+
+/* INTERVAL TIMEOUT KIND WORD..., and before the kind of a health check RETRIES START-PERIOD. */
+static bool read_probe(struct probe *probe, const struct record *record, struct text *error)
+{
+	bool health = record->kind == RECORD_HEALTH;
+	unsigned at = health ? 4 : 2, kind = 0;
+	int64_t port = 0;
+
+	if (!take_number(record, 0, 10, MAX_TIME_MS, &probe->interval_ms, error) ||
+	    !take_number(record, 1, 10, MAX_TIME_MS, &probe->timeout_ms, error) ||
+	    (health && (!take_number(record, 2, 1, MAX_COUNT, &probe->retries, error) ||
+			!take_number(record, 3, 0, MAX_TIME_MS, &probe->start_period_ms, error))) ||
+	    !word(record, at, probe_names, COUNT(probe_names), &kind, error))
+		return false;
+	probe->kind = (enum probe_kind)(kind + 1);
+	probe->words = record_field(record, at + 1);
+	probe->count = record->count - at - 1;
+	if (probe->kind != PROBE_EXEC && probe->count != 1)
+		return fail(error, "wrong number of fields for ", record->name);
+	if (probe->kind == PROBE_TCP)
+		return take_number(record, at + 1, 1, 65535, &port, error);
+	if (probe->kind == PROBE_NOTIFY && health)
+		return fail(error, "bad word for ", record->name);
+	return probe->kind == PROBE_EXEC || absolute(record, at + 1, error);
 }
 
 static bool begin_unit(struct table *table, const struct record *record, struct text *error)
@@ -154,6 +232,7 @@ static bool begin_unit(struct table *table, const struct record *record, struct 
 		return fail(error, "bad name for ", record->name);
 	*unit = (struct unit){
 		.section = (enum section)section, .name = name, .stop_signal = 15, .deadline = NEVER,
+		.probe_at = NEVER,
 	};
 	table->unit_count++;
 	return true;
@@ -176,6 +255,25 @@ static bool read_property(struct table *table, const struct record *record, stru
 	case RECORD_LOG:
 		unit->log = record_field(record, 0);
 		return absolute(record, 0, error);
+	case RECORD_RESTART:
+		if (!word(record, 0, restart_names, COUNT(restart_names), &choice, error))
+			return false;
+		unit->restart = (enum restart)choice;
+		return true;
+	case RECORD_BACK_OFF:
+		return read_back_off(unit, record, error);
+	case RECORD_AFTER:
+		return read_units(table, record, &unit->after, &unit->after_count, error);
+	case RECORD_REQUIRES:
+		return read_units(table, record, &unit->requires, &unit->requires_count, error);
+	case RECORD_ENTER:
+		unit->enter = record->fields;
+		unit->enter_count = record->count;
+		return absolute(record, 0, error);
+	case RECORD_READY:
+		return read_probe(&unit->ready, record, error);
+	case RECORD_HEALTH:
+		return read_probe(&unit->health, record, error);
 	default:
 		return read_number(table, unit, record, error);
 	}
@@ -193,6 +291,7 @@ static bool check_step(const struct record *record, struct text *error)
 				return fail(error, "bad mode for ", record->name);
 		return absolute(record, 0, error);
 	case RECORD_MOUNT:
+	case RECORD_MOUNT_ONCE:
 		if (!text_number(record_field(record, 3), UINT32_MAX, &flags))
 			return fail(error, "bad flags for ", record->name);
 		return absolute(record, 1, error);
@@ -258,7 +357,7 @@ static bool read_records(struct table *table, size_t at, struct text *error)
 		}
 		if (rules[record.kind].place != expected[part])
 			return fail(error, "misplaced record ", record.name);
-		if (part == IN_HEAD ? !read_number(table, table->units, &record, error)
+		if (part == IN_HEAD ? !read_head_record(table, &record, error)
 		    : part == IN_PROPERTIES ? !read_property(table, &record, error)
 					    : !check_step(&record, error))
 			return false;

@@ -21,6 +21,8 @@ struct table {
 	const char *data;
 	size_t size;
 	int64_t log_ring, log_file, console_rate, parallel;
+	const char *watchdog; /* its device, NULL: none */
+	int64_t watchdog_ms;
 	unsigned unit_count;
 	struct unit *units;
 };
@@ -40,6 +42,10 @@ bool table_step(const struct table *table, size_t *at, struct record *ret);
 
 /* Field number i of a record. */
 const char *record_field(const struct record *record, unsigned i);
+/* String number i of a list of strings, one after the other. */
+const char *table_word(const char *words, unsigned i);
+/* Number i of such a list, which was checked to be one. */
+unsigned table_unit(const char *words, unsigned i);
 
 /* One record of any kind, checked against the limits; used by table_read and the dump. */
 bool table_record(const char *data, size_t size, size_t *at, struct record *ret, struct text *error);

@@ -3,16 +3,24 @@
  *
  *   act run PIDFILE VERB [ARGUMENT...]   as an OCI runtime does: the verb runs on by itself, detached,
  *                                        and its pid is in PIDFILE
+ *   act enter PIDFILE VERB [ARGUMENT...] as it runs something in a container: it waits for the verb
  *   act VERB [ARGUMENT...]               say TEXT | exit STATUS | fail TEXT | touch PATH | wait | deaf |
- *                                        polite PATH | orphans N | flood LINES | crash | is PATH
+ *                                        polite PATH | orphans N | flood LINES | crash | is PATH |
+ *                                        note PATH | flaky PATH N | notify SOCKET | listen PORT
  */
 #include <err.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char *farewell;
@@ -26,6 +34,16 @@ static void touch(const char *path)
 	close(fd);
 }
 
+/* SIGTERM is held back from the start, so that none comes before there is a handler for it. */
+static void hold_back(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(how, &set, NULL);
+}
+
 static void say_goodbye(int number)
 {
 	(void)number;
@@ -37,6 +55,7 @@ static _Noreturn void polite(const char *path)
 {
 	farewell = path;
 	signal(SIGTERM, say_goodbye);
+	hold_back(SIG_UNBLOCK);
 	for (;;)
 		pause();
 }
@@ -73,10 +92,52 @@ static int flood(long lines)
 	return 0;
 }
 
+/* One more byte in the file; returns how many there are now. */
+static long note(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+	struct stat status;
+
+	if (fd < 0 || write(fd, "x", 1) != 1 || fstat(fd, &status) < 0)
+		err(4, "%s", path);
+	close(fd);
+	return (long)status.st_size;
+}
+
+static _Noreturn void wait_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
+static void notify(const char *path, const char *message)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	if (sendto(fd, message, strlen(message), 0, (struct sockaddr *)&address, sizeof address) < 0)
+		err(4, "%s", path);
+	close(fd);
+}
+
+static void listen_at(int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (ioctl(fd, SIOCSIFFLAGS, &loopback) < 0 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 5) < 0)
+		err(4, "port %d", port);
+}
+
 static int act(int argc, char *argv[])
 {
 	const char *verb = argc > 0 ? argv[0] : "", *word = argc > 1 ? argv[1] : "";
 
+	if (strcmp(verb, "polite"))
+		hold_back(SIG_UNBLOCK);
 	if (!strcmp(verb, "say"))
 		return puts(word) < 0;
 	if (!strcmp(verb, "exit"))
@@ -88,8 +149,25 @@ static int act(int argc, char *argv[])
 	if (!strcmp(verb, "is"))
 		return access(word, F_OK) ? 6 : 0;
 	if (!strcmp(verb, "wait"))
-		for (;;)
-			pause();
+		wait_for_ever();
+	if (!strcmp(verb, "note"))
+		return note(word), 0;
+	if (!strcmp(verb, "flaky") && argc > 2) {
+		if (note(word) < atol(argv[2]))
+			return 1;
+		wait_for_ever();
+	}
+	if (!strcmp(verb, "notify")) {
+		notify(word, "STATUS=not READY=1 yet\nREADY=0");
+		usleep(300000);
+		notify(word, "STATUS=up\nREADY=1\n");
+		wait_for_ever();
+	}
+	if (!strcmp(verb, "listen")) {
+		usleep(300000);
+		listen_at(atoi(word));
+		wait_for_ever();
+	}
 	if (!strcmp(verb, "deaf"))
 		deaf();
 	if (!strcmp(verb, "polite"))
@@ -106,9 +184,11 @@ static int act(int argc, char *argv[])
 static int run(const char *path, int argc, char *argv[])
 {
 	char line[32];
-	pid_t pid = fork();
+	pid_t pid;
 	int fd, length;
 
+	hold_back(SIG_BLOCK);
+	pid = fork();
 	if (pid < 0)
 		err(3, "fork");
 	if (pid == 0) {
@@ -124,8 +204,33 @@ static int run(const char *path, int argc, char *argv[])
 	return 0;
 }
 
+static int enter(const char *path, int argc, char *argv[])
+{
+	char line[32];
+	pid_t pid = fork();
+	FILE *file;
+	int status = 0;
+
+	if (pid == 0) {
+		setsid();
+		status = act(argc, argv);
+		fflush(stdout);
+		_exit(status);
+	}
+	file = fopen(path, "w");
+	if (pid < 0 || !file)
+		err(3, "%s", path);
+	snprintf(line, sizeof line, "%d", (int)pid);
+	fputs(line, file);
+	fclose(file);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
 int main(int argc, char *argv[])
 {
+	if (argc > 3 && !strcmp(argv[1], "enter"))
+		return enter(argv[2], argc - 3, argv + 3);
 	if (argc > 3 && !strcmp(argv[1], "run"))
 		return run(argv[2], argc - 3, argv + 3);
 	return act(argc - 1, argv + 1);

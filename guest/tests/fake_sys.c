@@ -423,3 +423,29 @@ int sys_reboot(unsigned command)
 	trace("reboot %x\n", command);
 	return 0;
 }
+
+int sys_remove(const char *path)
+{
+	trace("remove %s\n", path);
+	fake_remove(path);
+	return 0;
+}
+
+int sys_join_namespace(const char *path) { trace("join %s\n", path); return 0; }
+int sys_connect_here(unsigned port) { trace("connect %u\n", port); return fake.connect_error; }
+int sys_set_watchdog(int fd, unsigned seconds) { (void)fd; trace("watchdog %u\n", seconds); return 0; }
+
+int sys_listen(const char *path, bool datagrams)
+{
+	trace("listen %s%s\n", path, datagrams ? " for datagrams" : "");
+	return new_handle(make(path), path);
+}
+
+int sys_accept(int fd)
+{
+	(void)fd;
+	if (!fake.connections)
+		return -EAGAIN;
+	fake.connections--;
+	return new_handle(make("/conn"), "/conn");
+}

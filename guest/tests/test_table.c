@@ -30,7 +30,29 @@ static const struct {
 	{T(HEAD "0 end"), "it breaks off"},
 	{T(HEAD UNIT START RUN), "it breaks off"},
 	{T(HEAD END "x"), "it goes on after its end"},
-	{T(HEAD "0 restart\0" END), "unknown record restart"},
+	{T(HEAD "0 mood\0" END), "unknown record mood"},
+	{T(HEAD "2 watchdog\0/dev/watchdog\0" "5000\0" END), NULL},
+	{T(HEAD "2 watchdog\0watchdog\0" "5000\0" END), "no absolute path for watchdog"},
+	{T(HEAD "2 watchdog\0/dev/watchdog\0" "999\0" END), "bad number for watchdog"},
+	{T(HEAD UNIT "1 restart\0always\0" "4 back-off\0" "0\0" "5\0" "0\0" "9\0" START RUN END), NULL},
+	{T(HEAD UNIT "1 restart\0often\0" START RUN END), "bad word for restart"},
+	{T(HEAD UNIT "4 back-off\0" "0\0" "5\0" "x\0" "9\0" START RUN END), "bad number for back-off"},
+	{T(HEAD UNIT START RUN UNIT "1 after\0" "0\0" START RUN END), NULL},
+	{T(HEAD UNIT START RUN UNIT "1 after\0" "1\0" START RUN END), "bad number for after"},
+	{T(HEAD UNIT "1 requires\0" "0\0" START RUN END), "bad number for requires"},
+	{T(HEAD UNIT "1 enter\0crun\0" START RUN END), "no absolute path for enter"},
+	{T(HEAD UNIT "4 ready\0" "10\0" "10\0" "tcp\0" "80\0" START RUN END), NULL},
+	{T(HEAD UNIT "4 ready\0" "10\0" "10\0" "tcp\0" "65536\0" START RUN END), "bad number for ready"},
+	{T(HEAD UNIT "4 ready\0" "10\0" "10\0" "file\0" "x\0" START RUN END), "no absolute path for ready"},
+	{T(HEAD UNIT "4 ready\0" "1\0" "10\0" "exec\0" "x\0" START RUN END), "bad number for ready"},
+	{T(HEAD UNIT "4 ready\0" "10\0" "10\0" "smell\0" "x\0" START RUN END), "bad word for ready"},
+	{T(HEAD UNIT "5 ready\0" "10\0" "10\0" "file\0" "/x\0" "/y\0" START RUN END),
+	 "wrong number of fields for ready"},
+	{T(HEAD UNIT "6 health\0" "10\0" "10\0" "3\0" "0\0" "exec\0" "x\0" START RUN END), NULL},
+	{T(HEAD UNIT "6 health\0" "10\0" "10\0" "0\0" "0\0" "exec\0" "x\0" START RUN END),
+	 "bad number for health"},
+	{T(HEAD UNIT "6 health\0" "10\0" "10\0" "3\0" "0\0" "notify\0" "/x\0" START RUN END),
+	 "bad word for health"},
 	{T(HEAD "end\0"), "no record at: end"},
 	{T(HEAD "99999999999999999 exec\0" END), "no record at: 99999999999999999 exec"},
 	{T(HEAD "1 unit\0services\0" END), "wrong number of fields for unit"},
@@ -98,7 +120,8 @@ static void fills_units(void)
 	CHECK(units[0].stop_signal == 9 && units[1].stop_signal == 15 && !units[1].pidfile);
 	CHECK_TEXT(units[0].pidfile, "/run/x");
 	CHECK_TEXT(units[1].name, "000-x");
-	CHECK(units[1].clean == 0 && units[0].deadline == NEVER);
+	CHECK(units[1].clean == 0 && units[0].deadline == NEVER && units[0].probe_at == NEVER);
+	CHECK(units[0].ready.kind == PROBE_NONE && units[0].restart == RESTART_NO);
 	at = units[0].start;
 	CHECK(table_step(&table, &at, &record) && record.kind == RECORD_MKDIR);
 	CHECK(table_step(&table, &at, &record) && record.kind == RECORD_EXEC && record.count == 2);
@@ -134,7 +157,8 @@ static void keeps_limits(void)
 /* Whatever is changed in a good table: the reader stays inside of it and comes to an end. */
 static void survives_anything(void)
 {
-	static const char good[] = HEAD "1 log-ring\0" "4096\0" UNIT "1 grace\0" "5\0" START
+	static const char good[] = HEAD "1 log-ring\0" "4096\0" UNIT "1 grace\0" "5\0"
+		"4 ready\0" "10\0" "10\0" "tcp\0" "80\0" "1 restart\0always\0" START
 		"5 mount\0s\0/t\0x\0" "0\0\0" RUN "0 clean\0" RUN END;
 	unsigned seed = 42;
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from linuxkit.base import resources
-from linuxkit.build import boot, boottable
+from linuxkit.build import boot, boottable, supervision
+from linuxkit.build.supervision import Supervision
 from support.guest_world import GUEST
 
 LAYOUT = (GUEST / "include/layout.h").read_text()
@@ -42,6 +43,10 @@ def test_names():
     assert names("SECTION") == boot.SECTIONS
     assert names("POLICY") == boot.POLICIES
     assert names("NAMESPACE") == boot.NAMESPACES
+    assert names("RESTART") == boot.RESTARTS
+    assert names("PROBE") == boot.PROBES
+    assert texts["PROBE_SUFFIX"] == boot.PROBE_SUFFIX
+    assert texts["NOTIFY_DIR"] == supervision.NOTIFY_DIR
 
 
 def test_records():
@@ -61,7 +66,7 @@ def test_the_report_is_described():
     assert numbers()["MAX_REPORT_LINE"] == report.MAX_LINE
 
 
-def container(section, name, *, readonly=False, runtime=None, on_failure="", args=("/x",)):
+def container(section, name, *, readonly=False, runtime=None, args=("/x",), after=(), requires=(), **kept):
     base = f"containers/{section}/{name}"
     if readonly:
         own = [{"destination": f"/{base}/rootfs", "type": "", "source": f"/{base}/rootfs", "options": ["bind"]}]
@@ -74,24 +79,32 @@ def container(section, name, *, readonly=False, runtime=None, on_failure="", arg
         ]
     rest = dict(runtime or {})
     mounts = [*own, *rest.pop("mounts", [])]
-    return boot.Unit(section, name, base, {"process": {"args": list(args)}}, {"mounts": mounts, **rest}, on_failure)
+    return boot.Unit(section, name, base, {"process": {"args": list(args)}}, {"mounts": mounts, **rest}, Supervision(**kept), after, requires)
 
 
 CASES = {
     "empty": {"units": []},
     "minimal": {
         "units": [
-            container("onboot", "000-sysctl", readonly=True, on_failure="continue"),
-            container("onboot", "001-dhcpcd"),
+            container("onboot", "000-sysctl", readonly=True),
+            container("onboot", "001-dhcpcd", policy="stop"),
             container("services", "getty"),
-            container("onshutdown", "000-poweroff", on_failure="stop"),
+            container("onshutdown", "000-poweroff", timeout=60_000),
         ]
     },
     "everything": {
         "units": [
-            container("onshutdown", "000-bye", on_failure="reboot"),
+            container("onshutdown", "000-bye", policy="reboot", after=[("services", "web")]),
             container(
-                "services", "web", on_failure="poweroff",
+                "services", "db", policy="halt", restart="always", back_off=(10, 1000, 0, 60_000),
+                ready=("1000", "500", "notify", "/run/notify/db/socket"),
+                health=("30000", "10000", "3", "0", "exec", "/bin/check", "-q"),
+            ),
+            container(
+                "services", "web", policy="poweroff", stop_signal=2, grace=500,
+                restart="on-failure", back_off=(1000, 30_000, 10, 60_000),
+                after=[("services", "db")], requires=[("services", "db")],
+                ready=("1000", "500", "tcp", "80"), health=("10", "10", "1", "500", "file", "/ok"),
                 runtime={
                     "cgroups": ["system/web", "/x"],
                     "mkdir": ["var/data", "/var/lib/web"],
@@ -105,6 +118,7 @@ CASES = {
             ),
         ],
         "runtime": "/usr/bin/runc",
+        "watchdog": boot.Watchdog(),
         "volumes": [boot.Volume("data"), boot.Volume("fixed", readonly=True)],
     },
     "odd": {"units": [container("services", "web", runtime={"mkdir": ['/a "b"\\c', "/é\n"]})]},
@@ -147,7 +161,7 @@ def test_budgets():
         assert max(map(len, text.expandtabs(8).splitlines())) <= 110, path.name
         stripped = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
         code += sum(1 for line in stripped.splitlines() if line.strip())
-    assert code <= 3_150
+    assert code <= 4_600
 
 
 def test_only_sys_calls_the_system():
@@ -156,7 +170,7 @@ def test_only_sys_calls_the_system():
                "sys/mount.h", "sys/reboot.h", "sys/epoll.h", "sys/types.h"}  # fmt: skip
     calls = r"(?<![\w.])(mount|umount2?|open|close|read|write|fork|kill|reboot|mkdir|execve|printf|malloc)\("
     for path in GUEST.glob("init/*.[ch]"):
-        if path.name == "sys.c":
+        if path.name in {"sys.c", "sys_socket.c"}:
             continue
         text = re.sub(r'/\*.*?\*/|"[^"\n]*"', "", path.read_text(), flags=re.DOTALL)
         assert set(re.findall(r"#include <([^>]+)>", text)) <= allowed, path.name

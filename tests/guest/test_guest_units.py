@@ -9,7 +9,7 @@ import pytest
 from support.guest_world import GUEST
 
 NAMES = sorted(
-    ["test_boot", "test_log", "test_machine", "test_module", "test_queue", "test_report",
+    ["test_boot", "test_control", "test_log", "test_machine", "test_module", "test_queue", "test_report",
      "test_table", "test_text", "test_unit"]
 )  # fmt: skip
 

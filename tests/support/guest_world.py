@@ -20,7 +20,9 @@ GUEST = Path(__file__).resolve().parents[2] / "guest"
 NO_NAMESPACES = 77
 
 
-def unit(section, name, *words, policy="stop", grace=2000, timeout=0, runtime=True, clean=()):
+def unit(
+    section, name, *words, policy="stop", grace=2000, timeout=0, runtime=True, clean=(), more=()
+):
     """The records of one unit whose program is a verb of ``act``."""
     pidfile = f"/run/units/{section}-{name}.pid"
     yield "unit", section, name
@@ -30,11 +32,18 @@ def unit(section, name, *words, policy="stop", grace=2000, timeout=0, runtime=Tr
     yield "log", f"/out/{name}.log"
     if runtime:
         yield "pidfile", pidfile
+    yield from more
     yield ("start",)
     yield ("exec", "/act", *(("run", pidfile) if runtime else ()), *words)
     if clean:
         yield ("clean",)
         yield ("exec", "/act", *clean)
+
+
+def memory_kib(pid: int) -> int:
+    """The resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
 
 
 class World:
@@ -121,6 +130,32 @@ class World:
 
     def states(self, name: str) -> list[str]:
         return [r["state"] for r in self.records if r.get("unit") == name]
+
+    def until(self, true, timeout_s=20) -> None:
+        """Until the function says that it is so."""
+        end = time.monotonic() + timeout_s
+        while not true():
+            assert time.monotonic() < end, f"{self.records[-20:]}\n{self.console[-2000:]}"
+            self._take(0.1)
+
+    def wait_states(self, name: str, wanted: list[str], *, last=False) -> None:
+        """Until these are all its states so far, or the ``last`` of them."""
+        self.until(lambda: self.states(name)[-len(wanted) if last else 0 :] == wanted)
+
+    def children(self) -> list[str]:
+        """The pids of PID 1's children."""
+        return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+
+    def wait_children(self, count: int, timeout_s: float = 30) -> None:
+        """Until PID 1 has so many children."""
+        end = time.monotonic() + timeout_s
+        while len(self.children()) != count:
+            assert time.monotonic() < end, self.children()
+            time.sleep(0.05)
+
+    def open_files(self) -> int:
+        """How many descriptors PID 1 has."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def order(self) -> list[str]:
         """Units and states as they came."""

@@ -10,9 +10,10 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from linuxkit.base.errors import Error, printable, raise_all, suggestion
+from linuxkit.base.errors import Error, printable, raise_all
 from linuxkit.build import mountflags
 from linuxkit.build.boottable import MAX_NAME, MAX_UNITS, Record, dump, encode
+from linuxkit.build.supervision import Supervision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,19 +23,20 @@ __all__ = ["PATH", "Unit", "Volume", "compile_table", "dump"]
 PATH = "etc/linuxkit/boot.table"
 """Where PID 1 looks for the table, relative to the root."""
 
-POLICIES = ("stop", "continue", "reboot", "poweroff")
+POLICIES = ("stop", "continue", "reboot", "poweroff", "halt")
+RESTARTS = ("no", "on-failure", "always")
+PROBES = ("exec", "tcp", "file", "notify")
 SECTIONS = ("volumes", "onboot", "services", "onshutdown")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 UNITS_DIR = "/run/units"
+PROBE_SUFFIX = ".probe"
 
 _LOG_RINGS_BYTES = 2 << 20  # of all units together
 _LOG_RING_BYTES = 16384
 _LOG_FILE_BYTES = 1 << 20
 _CONSOLE_BYTES_PER_S = 4096  # of one unit; a serial line carries about 11,000
 _PARALLEL_STARTS = 4
-_GRACE_MS = 10_000
-_TIMEOUT_MS = {"volumes": 30_000, "onboot": 0, "services": 120_000, "onshutdown": 60_000}
-_SIGTERM = 15
+_VOLUME_MS = 30_000
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # what OCI runtimes take as an id
 _LOGS = {
@@ -52,7 +54,9 @@ class Unit(NamedTuple):
     bundle: str
     config: Mapping[str, object]  # config.json
     runtime: Mapping[str, object]  # runtime.json
-    on_failure: str = ""  # "" is the default: a failed onboot unit stops the boot
+    kept: Supervision = Supervision()
+    after: tuple[tuple[str, str], ...] = ()  # sections and names of units that come before
+    requires: tuple[tuple[str, str], ...] = ()  # those of them it cannot do without
 
     def __str__(self) -> str:
         return f"{self.section}/{printable(self.name)}"
@@ -65,11 +69,25 @@ class Volume(NamedTuple):
     readonly: bool = False
 
 
-def compile_table(units: Sequence[Unit], *, runtime: str, volumes: Sequence[Volume] = ()) -> bytes:
+class Watchdog(NamedTuple):
+    """The hardware's watchdog: its device, and after what time it resets the machine."""
+
+    device: str = "/dev/watchdog"
+    ms: int = 30_000
+
+
+def compile_table(
+    units: Sequence[Unit],
+    *,
+    runtime: str,
+    volumes: Sequence[Volume] = (),
+    watchdog: Watchdog | None = None,
+) -> bytes:
     """The boot table for ``units``, in the order in which each section is to start.
 
     ``runtime`` is the absolute path of an OCI runtime with the command line of runc or crun.
-    Raises LK0720 to LK0726, all at once, for what this guest cannot do.
+    A unit must stand behind those of its section that it comes after.  Raises LK0720 to LK0726,
+    all at once, for what this guest cannot do.
     """
     count = len(units) + len(volumes)
     errors = [error for unit in units for error in _refused(unit)]
@@ -83,12 +101,14 @@ def compile_table(units: Sequence[Unit], *, runtime: str, volumes: Sequence[Volu
         ("console-rate", str(_CONSOLE_BYTES_PER_S)),
         ("parallel", str(_PARALLEL_STARTS)),
     ]
+    if watchdog:
+        records.append(("watchdog", watchdog.device, str(watchdog.ms)))
     for volume in volumes:
         records += _volume(volume)
-    for section in SECTIONS:
-        for unit in units:
-            if unit.section == section:
-                records += _unit(unit, runtime)
+    ordered = sorted(units, key=lambda unit: SECTIONS.index(unit.section))
+    numbers = {(u.section, u.name): len(volumes) + i for i, u in enumerate(ordered)}
+    for unit in ordered:
+        records += _unit(unit, runtime, numbers)
     return encode(records)
 
 
@@ -110,12 +130,6 @@ def _refused(unit: Unit) -> Iterator[Error]:
         raise ValueError(unit.section)  # a mistake of ours, not of a user
     if not _ok(unit.name):
         yield _bad_name(str(unit))
-    if unit.on_failure and unit.on_failure not in POLICIES:
-        yield Error(
-            "LK0721",
-            f'{unit}: onFailure "{printable(unit.on_failure)}" is unknown',
-            hint=suggestion(unit.on_failure, POLICIES) or f"known: {', '.join(POLICIES)}",
-        )
     if unit.runtime.get("interfaces"):
         yield Error(
             "LK0722",
@@ -138,7 +152,7 @@ def _volume(volume: Volume) -> Iterator[Record]:
     base = f"/containers/volumes/{volume.name}"
     yield "unit", "volumes", volume.name
     yield "on-failure", "stop"
-    yield "timeout", str(_TIMEOUT_MS["volumes"])
+    yield "timeout", str(_VOLUME_MS)
     yield ("start",)
     lower, merged, tmp = (posixpath.join(base, part) for part in ("lower", "merged", "tmp"))
     if volume.readonly:
@@ -150,15 +164,30 @@ def _volume(volume: Volume) -> Iterator[Record]:
     yield from _mount("overlay", merged, "overlay", data)
 
 
-def _unit(unit: Unit, runtime: str) -> Iterator[Record]:
+def _unit(
+    unit: Unit, runtime: str, numbers: Mapping[tuple[str, str], int]
+) -> Iterator[Record]:
     pidfile = f"{UNITS_DIR}/{unit.section}-{unit.name}.pid"
+    kept = unit.kept
     yield "unit", unit.section, unit.name
-    yield "on-failure", _policy(unit)
-    yield "stop-signal", str(_SIGTERM)
-    yield "grace", str(_GRACE_MS)
-    yield "timeout", str(_TIMEOUT_MS[unit.section])
+    yield "on-failure", kept.policy
+    yield "stop-signal", str(kept.stop_signal)
+    yield "grace", str(kept.grace)
+    yield "timeout", str(kept.timeout)
     yield "pidfile", pidfile
     yield "log", _LOGS[unit.section].format(unit.name)
+    if kept.restart != "no":
+        yield "restart", kept.restart
+        yield "back-off", *map(str, kept.back_off)
+    for key, places in (("after", unit.after), ("requires", unit.requires)):
+        if places:
+            yield key, *(str(numbers[place]) for place in places)
+    # the empty word is where PID 1 puts the file for the pid of what runs inside
+    yield "enter", *_command(runtime), "exec", "--pid-file", "", unit.name
+    if kept.ready:
+        yield "ready", *kept.ready
+    if kept.health:
+        yield "health", *kept.health
     yield ("start",)
     yield from _prepare(unit)
     yield from _start(unit, runtime, pidfile)
@@ -170,13 +199,6 @@ def _unit(unit: Unit, runtime: str) -> Iterator[Record]:
     yield from (("umount", target) for target in reversed(mounted))
 
 
-def _policy(unit: Unit) -> str:
-    """Only a boot that is under way can be stopped; afterwards a failure is reported."""
-    if unit.section == "onboot":
-        return unit.on_failure or "stop"
-    return "continue" if unit.on_failure in {"", "stop"} else unit.on_failure
-
-
 def _prepare(unit: Unit) -> Iterator[Record]:
     """What runtime.json wants done in the root before the container starts."""
     for mount in _list(unit.runtime, "mounts"):
@@ -184,7 +206,10 @@ def _prepare(unit: Unit) -> Iterator[Record]:
             options = [str(option) for option in _list(mount, "options")]
             kind = str(mount.get("type") or "")
             source = str(mount.get("source") or kind)
-            yield from _mount(source, _below(unit, str(mount["destination"])), kind, options)
+            target = _below(unit, str(mount["destination"]))
+            own = target.startswith(f"/{unit.bundle}/")
+            # what is mounted elsewhere in the root stays, so a second start finds it there
+            yield from _mount(source, target, kind, options, "mount" if own else "mount-once")
     for path in _list(unit.runtime, "mkdir"):
         yield "mkdir", _below(unit, str(path)), "0755"
     for group in _list(unit.runtime, "cgroups"):
@@ -196,14 +221,16 @@ def _below(unit: Unit, path: str) -> str:
     return posixpath.normpath(posixpath.join("/", unit.bundle, "rootfs", path))
 
 
-def _mount(source: str, target: str, kind: str, options: Sequence[str]) -> Iterator[Record]:
+def _mount(
+    source: str, target: str, kind: str, options: Sequence[str], step: str = "mount"
+) -> Iterator[Record]:
     yield "mkdir", target, "0755"
     for option in options:
         key, _, path = option.partition("=")
         if key in {"upperdir", "workdir"}:
             yield "mkdir", path, "0755"
     for call in mountflags.calls(source, target, kind, options):
-        yield "mount", call.source, call.target, call.kind, str(call.flags), call.data
+        yield step, call.source, call.target, call.kind, str(call.flags), call.data
 
 
 def _start(unit: Unit, runtime: str, pidfile: str) -> Iterator[Record]:

@@ -23,8 +23,9 @@ from linuxkit.build.plan import (
     Parents,
     Plan,
 )
+from linuxkit.build.supervision import notifying, supervision
 from linuxkit.build.volume import layout_segment
-from linuxkit.spec import labels, metadata
+from linuxkit.spec import labels, metadata, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,6 +60,11 @@ class Placed(NamedTuple):
     shared: bool  # the files are another container's of the same image
     configuration: runtime.Bundle
     granted: tuple[str, ...]  # by the image's label, beyond what the YAML says
+
+    @property
+    def unit(self) -> str:
+        """The name of its unit in the guest."""
+        return self.bundle.rsplit("/", 1)[1]
 
     @property
     def origin(self) -> Origin:
@@ -176,6 +182,7 @@ def _place(spec: Spec, images: Images) -> Iterator[Placed]:
                 settings = labels.settings(entry, image.config.labels, str(entry.image))
                 own = f"{bundle}/{'rootfs' if settings.readonly else 'lower'}"
                 root = first.setdefault(entry.image, own)
+                settings = notifying(settings, entry, image.config.env)
                 made = runtime.container_config(
                     settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root
                 )
@@ -231,17 +238,7 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
     init = [images[ref].config.labels for ref in spec.init]
     if not any(label.get(BOOT_TABLE_LABEL) == boottable.VERSION for label in init):
         return ()
-    units = [
-        boot.Unit(
-            placed.section,
-            placed.bundle.rsplit("/", 1)[1],
-            placed.bundle,
-            placed.configuration.config,
-            placed.configuration.runtime,
-            getattr(placed.entry, "on_failure", None) or "stop",
-        )
-        for placed in containers
-    ]
+    units = list(_units(spec, containers))
     runtimes = [label[RUNTIME_LABEL] for label in init if RUNTIME_LABEL in label]
     if units and not runtimes:
         raise Error(
@@ -251,10 +248,39 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
             where=spec.where(("init",)),
         )
     volumes = [boot.Volume(v.name, bool(v.readonly)) for v in spec.volumes]
-    table = boot.compile_table(units, runtime=(runtimes or [""])[-1], volumes=volumes)
+    watchdog = None
+    if spec.watchdog:
+        usual, said = boot.Watchdog(), spec.watchdog
+        ms = said.timeout.ms if said.timeout else usual.ms
+        watchdog = boot.Watchdog(said.device or usual.device, ms)
+    table = boot.compile_table(
+        units, runtime=(runtimes or [""])[-1], volumes=volumes, watchdog=watchdog
+    )
     origin = Origin("linuxkit.boot", "boot")
     rule = Parents(0o755, 0, 0)
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
+
+
+def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:
+    """The containers as units: services behind those they come after."""
+    places = {(placed.section, placed.number): placed for placed in containers}
+    turns = {index: turn for turn, index in enumerate(order.services(spec))}
+    links = order.links(spec)
+    names = {place: (place[0], placed.unit) for place, placed in places.items()}
+    nothing = order.Links((), ())
+    for place in sorted(places, key=lambda p: (p[0], turns[p[1]] if p[0] == "services" else p[1])):
+        placed = places[place]
+        after, requires = links.get(place, nothing)
+        yield boot.Unit(
+            placed.section,
+            placed.unit,
+            placed.bundle,
+            placed.configuration.config,
+            placed.configuration.runtime,
+            supervision(placed.section, placed.entry),
+            tuple(names[other] for other in after),
+            tuple(names[other] for other in requires),
+        )
 
 
 def _grants(containers: Iterable[Placed]) -> Iterator[Grant]:

@@ -17,7 +17,9 @@ MAX_UNITS = 4_096
 
 _STATES = {
     "boot": frozenset({"started", "ready", "failed", "stopping"}),
-    "unit": frozenset({"starting", "running", "exited", "failed", "stopped"}),
+    "unit": frozenset(
+        {"starting", "running", "ready", "restarting", "exited", "failed", "stopped"}
+    ),
 }
 _ACTIONS = frozenset({"poweroff", "reboot", "halt"})
 _MAX_NUMBER = 1 << 53

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.events import note
+from linuxkit.spec import order
 from linuxkit.spec.decode import ERROR_LIMIT
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def _problems(spec: Spec, names: Collection[str]) -> Iterator[Error]:
                 problem.where = spec.where((section, index, *key))
                 yield problem
     yield from _duplicates(spec, "services", [entry.name for entry in spec.services])
+    yield from order.problems(spec)
     for index, file in enumerate(spec.files):
         for key, problem in _ids(file, names):
             problem.where = spec.where(("files", index, *key))

@@ -152,8 +152,12 @@ def reader(kind: Any, key: Key) -> _Reader:  # noqa: ANN401 - an annotation can 
         kinds = [arg for arg in args if arg is not types.NoneType]
         if len(kinds) == 1:
             return reader(kinds[0], key)
-        if set(kinds) == {int, str}:
-            return functools.partial(_Decoder.number_or_text, key=key)
+        both = {
+            frozenset({int, str}): _Decoder.number_or_text,
+            frozenset({bool, str}): _Decoder.boolean_or_text,
+        }.get(frozenset(kinds))
+        if both:
+            return functools.partial(both, key=key)
     elif origin is tuple:
         return functools.partial(_Decoder.list, item=reader(args[0], key))
     elif origin is MappingType:
@@ -246,6 +250,13 @@ class _Decoder:
         if isinstance(node, Scalar) and node.is_text:
             return self.text(node, path, key)
         return self.wrong_type(node, "a number or a text", path)
+
+    def boolean_or_text(self, node: Node, path: Path, key: Key) -> object:
+        if isinstance(node, Scalar) and node.boolean is not None:
+            return node.boolean
+        if isinstance(node, Scalar) and node.is_text:
+            return self.text(node, path, key)
+        return self.wrong_type(node, "true, false or a text", path)
 
     def number(self, node: Node, path: Path, key: Key) -> object:
         value = node.integer if isinstance(node, Scalar) else None

@@ -24,6 +24,7 @@ def merge(specs: Iterable[Spec]) -> Spec:
             services=merged.services + spec.services,
             files=merged.files + spec.files,
             profile=spec.profile or merged.profile,
+            watchdog=spec.watchdog or merged.watchdog,
             trust=_trust(merged.trust, spec.trust),
             places=merged.places + spec.places,
         )

@@ -18,7 +18,8 @@ from linuxkit.spec.parts import ID_LIMIT, Device, IdMapping, Mount, Runtime, Str
 from linuxkit.spec.places import Places
 from linuxkit.spec.record import Record
 from linuxkit.spec.resources import Resources  # noqa: TC001
-from linuxkit.spec.text import Bind, Mode, Rlimit, Tmpfs  # noqa: TC001
+from linuxkit.spec.supervision import BackOff, Health, Ready, Stop, Watchdog  # noqa: TC001
+from linuxkit.spec.text import Bind, Duration, Mode, Rlimit, Tmpfs  # noqa: TC001
 
 if TYPE_CHECKING:
     from linuxkit.base.where import Where
@@ -175,18 +176,59 @@ class Container(ImageSettings):
 
     name: Annotated[str, Key("Its name, which is also a name for its user id.", read=text.name)]
     image: Annotated[Ref, Key("The image it runs.", read=ref.parse)]
+    stop: Annotated[Stop | None, Key("How it is asked to end.")] = None
     override: Override = None
     remove: Remove = None
 
 
+class Service(Container):
+    """A container that stays, beside others."""
+
+    restart: Annotated[
+        str | None,
+        Key("When it is started again: `on-failure` (the default), `always` or `no`.",
+            choices=("on-failure", "always", "no")),
+    ] = None  # fmt: skip
+    backoff: Annotated[BackOff | None, Key("How long it rests before that, and how often.")] = None
+    critical: Annotated[
+        bool | str | None,
+        Key("What follows when it is given up: `true` or `reboot` reboots the machine.",
+            choices=("reboot", "halt", "poweroff")),
+    ] = None  # fmt: skip
+    after: Annotated[
+        Strings | None,
+        Key("Services and onboot containers that are ready, or given up, before it starts; it "
+            "ends before they do."),
+    ] = None  # fmt: skip
+    requires: Annotated[
+        Strings | None,
+        Key("As `after`, but it is not started when one of them is not there."),
+    ] = None
+    ready: Annotated[Ready | None, Key("When it counts as ready; else as soon as it runs.")] = None
+    health: Annotated[Health | None, Key("How to see that it has to be started anew.")] = None
+
+
 class Step(Container):
-    """A container that runs once, before the services or after them."""
+    """A container that runs once, before the services."""
 
     on_failure: Annotated[
         str | None,
         Key("What a failure leads to: `stop` (the default) halts the boot with a message.",
             choices=("stop", "continue", "reboot", "poweroff")),
     ] = None  # fmt: skip
+    timeout: Annotated[
+        Duration | None,
+        Key("It has failed when it takes longer: any time onboot, `1m` onshutdown.",
+            read=text.duration),
+    ] = None  # fmt: skip
+
+
+class LastStep(Step):
+    """A container that runs once, at an orderly end."""
+
+    requires: Annotated[
+        Strings | None, Key("Services that stay up until it is through; the others end before.")
+    ] = None
 
 
 class Volume(Record):
@@ -290,9 +332,10 @@ class Spec(Record):
     volumes: Annotated[tuple[Volume, ...], Key("Storage that containers share.")] = ()
     onboot: Annotated[tuple[Step, ...], Key("Containers that run first, one after the other.")] = ()
     onshutdown: Annotated[
-        tuple[Step, ...], Key("Containers that run at an orderly end, one after the other.")
+        tuple[LastStep, ...], Key("Containers that run at an orderly end, one after the other.")
     ] = ()
-    services: Annotated[tuple[Container, ...], Key("Containers that run side by side.")] = ()
+    services: Annotated[tuple[Service, ...], Key("Containers that run side by side.")] = ()
+    watchdog: Annotated[Watchdog | None, Key("A hardware watchdog that PID 1 feeds.")] = None
     files: Annotated[tuple[File, ...], Key("Files added to the root.")] = ()
     include: Annotated[
         Strings | None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from linuxkit.spec.decode import fields
-from linuxkit.spec.model import Container, Spec, Step
+from linuxkit.spec.model import LastStep, Service, Spec, Step
 from linuxkit.spec.record import Record
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def _property(field: Field) -> Schema:
 
 def _value(kind: Any, key: Key) -> Schema:  # noqa: ANN401
     kinds = _alternatives(kind)
+    if set(kinds) == {bool, str}:
+        return {"type": ["boolean", "string"], "enum": [True, False, *key.choices]}
     if len(kinds) > 1:
         return {**_value(int, key), "type": ["integer", "string"]}
     (kind,) = kinds
@@ -114,7 +116,7 @@ def _summary(cls: type) -> str:
     return (cls.__doc__ or "").split("\n\n")[0].replace("\n   ", "")
 
 
-_TITLES = {"Spec": "The file", "Container": "services", "Step": "onboot and onshutdown"}
+_TITLES = {"Spec": "The file", "Service": "services", "Step": "onboot", "LastStep": "onshutdown"}
 
 
 def reference() -> str:
@@ -123,13 +125,19 @@ def reference() -> str:
     for cls in classes():
         rows = fields(cls)
         summary = _summary(cls)
-        if cls is Step:
-            rows = {name: row for name, row in rows.items() if name not in fields(Container)}
-            summary += "  It has all the keys of [services](#services), and:"
+        if cls in {Step, LastStep}:
+            missing = ", ".join(f"`{name}`" for name in fields(Service) if name not in rows)
+            rows = {name: row for name, row in rows.items() if _is_own(name, cls)}
+            summary += f"  It has the keys of [services](#services) but {missing}; and:"
         title = _TITLES.get(cls.__name__, cls.__name__)
         head = f"### {title}\n\n{summary}\n\n| key | value | meaning |\n|---|---|---|\n"
         tables.append(head + "".join(map(_row, rows.values())))
     return "\n".join(tables)
+
+
+def _is_own(name: str, cls: type) -> bool:
+    """Whether a step's key means something that it does not mean for a service."""
+    return name not in fields(Service) or (cls is LastStep and name not in fields(Step))
 
 
 def _row(field: Field) -> str:
@@ -139,6 +147,8 @@ def _row(field: Field) -> str:
 
 def _words(kind: Any, key: Key) -> str:  # noqa: ANN401
     kinds = _alternatives(kind)
+    if set(kinds) == {bool, str}:
+        return ", ".join(["true or false", *(f"`{choice}`" for choice in key.choices)])
     if len(kinds) > 1:
         return "number or text"
     (kind,) = kinds

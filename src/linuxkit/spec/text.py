@@ -36,6 +36,21 @@ RLIMITS = tuple(
     ).split()
 )
 
+# Linux' numbers, which all our architectures share (signal(7)).
+SIGNALS = {
+    f"SIG{name}": number
+    for number, name in enumerate(
+        (  # noqa: SIM905
+            "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD "
+            "CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+        ).split(),
+        start=1,
+    )
+}
+
+_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
+_DAY_MS = 86_400_000
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}")
 _VOLUME = re.compile(r"[a-z0-9_-]{1,128}")
 
@@ -86,6 +101,46 @@ class Mode(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Duration(NamedTuple):
+    """A length of time; ``text`` is how the user wrote it."""
+
+    ms: int
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def duration(text: str) -> Duration:
+    """A number with its unit, or several: ``500ms``, ``10s``, ``1m30s``; at most a day."""
+    parts = re.findall(r"([0-9]{1,9})(ms|s|m|h)", text)
+    ms = sum(int(number) * _MS[unit] for number, unit in parts)
+    if not 10 <= ms <= _DAY_MS or "".join(map("".join, parts)) != text:  # noqa: PLR2004
+        raise _bad(
+            f'"{printable(text)}" is not a length of time',
+            'write a number and its unit, such as "500ms", "10s", "1m30s"; a day is the most',
+        )
+    return Duration(ms, text)
+
+
+def signal(text: str) -> str:
+    """A signal's name, with or without ``SIG``, or its number."""
+    name = "SIG" + text.upper().removeprefix("SIG")
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 64:  # noqa: PLR2004
+        return text
+    if name not in SIGNALS:
+        hint = suggestion(name, SIGNALS) or "such as SIGTERM, SIGINT, SIGQUIT, SIGHUP"
+        raise _bad(f'unknown signal "{printable(text)}"', hint)
+    return name
+
+
+def absolute_path(text: str) -> str:
+    """A path that begins at the root."""
+    if not text.startswith("/"):
+        raise _bad(f'"{printable(text)}" is not an absolute path', f'write "/{printable(text)}"')
+    return text
 
 
 def bind(text: str) -> Bind:

@@ -6,15 +6,18 @@ import pytest
 
 from linuxkit.base.errors import Error
 from linuxkit.build import boot, boottable, mountflags
-from linuxkit.build.boot import Unit, Volume, compile_table, dump
+from linuxkit.build.boot import Unit, Volume, Watchdog, compile_table, dump
+from linuxkit.build.supervision import Supervision, notifying, supervision
+from linuxkit.spec.load import parse
 
 RDONLY, REMOUNT, BIND, REC = 1, 32, 4096, 16384
 PRIVATE, SHARED = 1 << 18, 1 << 20
 
 
-def unit(section="services", name="web", on_failure="", args=("/x",), **runtime):
+def unit(section="services", name="web", *, kept=None, args=("/x",), after=(), requires=(), **runtime):
     config = {"process": {"args": list(args)}}
-    return Unit(section, name, f"containers/{section}/{name}", config, runtime, on_failure)
+    bundle = f"containers/{section}/{name}"
+    return Unit(section, name, bundle, config, runtime, kept or Supervision(), after, requires)
 
 
 def table(*units, runtime="/usr/bin/crun", volumes=()):
@@ -80,16 +83,78 @@ def test_namespaces_are_kept_between_create_and_start():
     assert steps == ['exec"create"', "bind-ns", 'exec"start"', 'exec"delete"']
 
 
+def entry(section, keys=""):
+    """The one entry of a section, with keys in flow style."""
+    return getattr(parse(f"{section}: [{{name: web, image: a/b{keys and ', '}{keys}}}]"), section)[0]
+
+
 @pytest.mark.parametrize(
-    ("section", "given", "wanted"),
+    ("section", "keys", "wanted"),
     [
-        ("onboot", "", "stop"), ("onboot", "continue", "continue"), ("onboot", "reboot", "reboot"),
-        ("services", "", "continue"), ("services", "stop", "continue"),
-        ("services", "reboot", "reboot"), ("onshutdown", "stop", "continue"),
+        ("onboot", "", "stop"), ("onboot", "onFailure: continue", "continue"),
+        ("onboot", "onFailure: reboot", "reboot"), ("onshutdown", "", "continue"),
+        ("onshutdown", "onFailure: stop", "continue"), ("onshutdown", "onFailure: reboot", "reboot"),
+        ("services", "", "continue"), ("services", "critical: false", "continue"),
+        ("services", "critical: true", "reboot"), ("services", "critical: halt", "halt"),
     ],
 )  # fmt: skip
-def test_policies(section, given, wanted):
-    assert f'on-failure "{wanted}"' in table(unit(section, "000-x", on_failure=given))
+def test_policies(section, keys, wanted):
+    assert supervision(section, entry(section, keys)).policy == wanted
+
+
+@pytest.mark.parametrize(
+    ("section", "keys", "wanted"),
+    [
+        ("services", "", {"restart": "on-failure", "back_off": (1000, 30000, 10, 60000),
+                          "timeout": 120_000, "stop_signal": 15, "grace": 10_000}),
+        ("services", "restart: no", {"restart": "no"}),
+        ("services", "restart: always, backoff: {first: 2m, limit: 0}",
+         {"restart": "always", "back_off": (120_000, 120_000, 0, 60_000)}),
+        ("services", "stop: {signal: int, grace: 1m30s}", {"stop_signal": 2, "grace": 90_000}),
+        ("services", "ready: {tcp: 80, timeout: 5s}",
+         {"ready": ("1000", "10000", "tcp", "80"), "timeout": 5000}),
+        ("services", "ready: {exec: [/bin/x, -y], interval: 500ms}",
+         {"ready": ("500", "10000", "exec", "/bin/x", "-y"), "timeout": 120_000}),
+        ("services", "ready: {notify: true}",
+         {"ready": ("1000", "10000", "notify", "/run/notify/web/socket")}),
+        ("services", "health: {file: /run/ok, retries: 5, startPeriod: 10s}",
+         {"health": ("30000", "10000", "5", "10000", "file", "/run/ok")}),
+        ("onboot", "", {"timeout": 0, "restart": "no"}),
+        ("onboot", "timeout: 1h, stop: {signal: '9'}", {"timeout": 3_600_000, "stop_signal": 9}),
+        ("onshutdown", "", {"timeout": 60_000}),
+    ],
+)  # fmt: skip
+def test_how_units_are_kept(section, keys, wanted):
+    assert wanted.items() <= supervision(section, entry(section, keys))._asdict().items()
+
+
+def test_a_service_that_tells_gets_a_socket():
+    quiet, telling = entry("services"), entry("services", "ready: {notify: true}, env: [A=b]")
+    assert notifying(quiet, quiet, ()) is quiet
+    made = notifying(telling, telling, ("PATH=/x",))
+    assert made.env == ("A=b", "NOTIFY_SOCKET=/dev/notify/socket")
+    assert [str(bind) for bind in made.binds] == ["/run/notify/web:/dev/notify"]
+    bare = entry("services", "ready: {notify: true}")
+    assert notifying(bare, bare, ("PATH=/x",)).env == ("PATH=/x", "NOTIFY_SOCKET=/dev/notify/socket")
+
+
+def test_what_comes_before_is_a_number_in_the_table():
+    text = table(
+        unit("onshutdown", "000-bye", after=(("services", "db"),)),
+        unit("onboot", "000-net"), unit("services", "db"),
+        unit("services", "web", kept=Supervision(restart="always", back_off=(1, 2, 3, 4)),
+             after=(("onboot", "000-net"), ("services", "db")), requires=(("services", "db"),)),
+        volumes=[Volume("v")],
+    )  # fmt: skip
+    web = text[text.index('"services" "web"'):]
+    assert '  after "1" "2"\n  requires "2"\n' in web
+    assert '  restart "always"\n  back-off "1" "2" "3" "4"\n' in web
+    assert '  after "2"\n' in web[web.index('"onshutdown"'):]
+
+
+def test_a_watchdog():
+    made = dump(compile_table([], runtime="/r", watchdog=Watchdog("/dev/watchdog1", 5000)))
+    assert 'watchdog "/dev/watchdog1" "5000"\n' in made
 
 
 def test_places_of_mounts():
@@ -104,14 +169,16 @@ def test_places_of_mounts():
     # what the container mounted for others stays; its own goes with it
     assert 'umount "/containers/services/web/rootfs/data"' in text
     assert 'umount "/var/lib/x"' not in text
+    assert '    mount "tmpfs" "/containers/services/web/rootfs/data"' in text
+    assert '    mount-once "tmpfs" "/var/lib/x"' in text
 
 
 def test_everything_wrong_is_told_at_once():
     assert codes(
         unit(name="../up"),
-        unit(name="ok", on_failure="panic", interfaces=[{"name": "eth0"}], args=()),
+        unit(name="ok", interfaces=[{"name": "eth0"}], args=()),
         volumes=[Volume("a b")],
-    ) == ["LK0720", "LK0721", "LK0722", "LK0726", "LK0720"]
+    ) == ["LK0720", "LK0722", "LK0726", "LK0720"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "a b", "é", "x" * 129, "a\n"])

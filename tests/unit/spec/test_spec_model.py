@@ -35,17 +35,21 @@ def test_every_field_is_a_documented_key():
 
 
 def test_every_key_of_an_entry():
-    # Upstream's keys, and ours: onFailure, override and remove.
+    # Upstream's keys, and ours: stop, timeout, onFailure, override and remove.
     assert set(fields(model.Step)) == words(
         "name image capabilities capabilities.add ambient mounts binds binds.add tmpfs devices "
         "command env cwd net ipc uts pid userns readonly hostname maskedPaths readonlyPaths uid "
         "gid additionalGids noNewPrivileges oomScoreAdj rootfsPropagation cgroupsPath resources "
         "sysctl rlimits uidMappings gidMappings annotations runtime onFailure "
-        "override remove"
+        "stop timeout override remove"
     )
-    assert set(fields(model.Step)) - set(fields(model.Container)) == {"onFailure"}
+    assert set(fields(model.Step)) - set(fields(model.Container)) == {"onFailure", "timeout"}
+    assert set(fields(model.LastStep)) - set(fields(model.Step)) == {"requires"}
+    assert set(fields(model.Service)) - set(fields(model.Container)) == words(
+        "restart backoff critical after requires ready health"
+    )
     assert set(fields(model.Container)) - set(fields(model.ImageSettings)) == words(
-        "name image override remove"
+        "name image stop override remove"
     )
     assert list(fields(model.Container))[:2] == ["name", "image"]
     assert set(fields(parts.Runtime)) == words("cgroups mounts mkdir interfaces bindNS namespace")
@@ -54,7 +58,7 @@ def test_every_key_of_an_entry():
     )
     assert list(fields(model.Kernel)) == ["image", "cmdline", "binary", "tar", "ucode"]
     assert set(fields(model.Spec)) == words(
-        "kernel init volumes onboot onshutdown services files trust include variables profile"
+        "kernel init volumes onboot onshutdown services files trust include variables profile watchdog"
     )
 
 

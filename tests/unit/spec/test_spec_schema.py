@@ -78,6 +78,10 @@ onboot:
   additionalGids: [a, 7]
   resources: {memory: {limit: 5}, hugepageLimits: [{pageSize: 2, limit: 1}]}
   sysctl: {a.b: "1"}
+services:
+- {name: s, image: x, restart: always, critical: true, ready: {tcp: 80, interval: 1s}, after: [a]}
+- {name: t, image: x, critical: halt, health: {exec: [/x], retries: 2}, stop: {signal: INT}}
+watchdog: {timeout: 10s}
 files: [{path: x, contents: "", mode: "0600"}]
 include: [y]
 variables: {A: "b", C: }
@@ -96,6 +100,11 @@ WRONG = [
     ('a.b: "1"', "a.b: 1"),
     ('A: "b"', "A: 5"),
     ("include: [y]", "include: y"),
+    ("critical: true", "critical: maybe"),
+    ("critical: halt", "critical: 1"),
+    ("restart: always", "restart: true"),
+    ("tcp: 80", "tcp: 0"),
+    ("after: [a]", "after: a"),
     ("  image: x\n", "  override: false\n"),
 ]
 

@@ -86,6 +86,18 @@ def connect(world) -> socket.socket:
     return made
 
 
+def served(world) -> socket.socket:
+    """A connection that is answered: those beyond the limit are closed at once."""
+    while True:
+        wire = connect(world)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            wire.sendall(b"s list\n")
+            if wire.recv(1):
+                answer(wire, "s")
+                return wire
+        wire.close()
+
+
 def answer(wire: socket.socket, ident: str) -> bytes:
     data = b""
     while f"{ident} end ".encode() not in data:
@@ -107,16 +119,16 @@ def test_hostile_callers(world):
     for _ in range(20):
         with connect(world) as wire, contextlib.suppress(BrokenPipeError, ConnectionResetError):
             wire.sendall(chance.randbytes(chance.randrange(50_000)))
-    with connect(world) as slow, connect(world) as half:
+    with served(world) as slow, served(world) as half:
         slow.sendall(b"a logs chatty follow\n")  # and never read
         half.sendall(b"b exec web wa")
-        with connect(world) as sleeper:
+        with served(world) as sleeper:
             sleeper.sendall(b"c exec web wait\n")
             world.until(lambda: any(p.name.startswith("exec-") for p in (world.root / "run/units").iterdir()))
         crowd = [connect(world) for _ in range(30)]
         for wire in crowd:
             wire.close()
-        with connect(world) as wire:
+        with served(world) as wire:
             for number in range(2000):
                 wire.sendall(f"r{number} list\n".encode())
                 if number % 50 == 0:
@@ -127,7 +139,7 @@ def test_hostile_callers(world):
     world.until(lambda: world.open_files() <= before + 1)
     assert memory_kib(world.pid) <= 4096
     assert world.states("services/web") == ["starting", "running"]
-    with connect(world) as wire:
+    with served(world) as wire:
         wire.sendall(b"p poweroff\n")
         assert world.ended() == 0
     assert (world.out / "gone").exists()

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{{1,5}}))?"
 
 _NAME_LIMIT = 255
 _TAG_LIMIT = 128
+_LAST_PORT = 65535
 _HUB = "docker.io"
 _SCHEMES = ("oci:", "tar:")
 
@@ -123,6 +124,8 @@ def _split_tag(text: str) -> tuple[str, str]:
 
 
 def _check_digest(text: str) -> None:
+    if re.fullmatch(r"sha512:[0-9a-f]{128}", text):
+        _refuse("it has a sha512 digest", "the store keeps sha256: use that, or a tag")
     try:
         digests.parse(text)
     except Error:
@@ -137,10 +140,8 @@ def _expand(name: str) -> str:
         _refuse("it has no name", "write a name such as linuxkit/init:v1.2")
     parts = name.split("/")
     hosted = len(parts) > 1 and _is_host(parts[0])
-    if hosted and not re.fullmatch(_HOST, parts[0]):
-        _refuse(
-            f'"{printable(parts[0])}" is not a host', "a host is NAME, NAME:PORT or [IPv6]:PORT"
-        )
+    if hosted:
+        _check_host(parts[0])
     for part in parts[hosted:]:
         _check_component(part)
     if len(parts) == 1:
@@ -150,6 +151,22 @@ def _expand(name: str) -> str:
     if len(name) > _NAME_LIMIT:
         _refuse(f"the name has {len(name)} characters", f"a name has at most {_NAME_LIMIT}")
     return name
+
+
+def _check_host(text: str) -> None:
+    import ipaddress
+
+    match = re.fullmatch(_HOST, text)
+    good = bool(match)
+    if match and match[1]:
+        try:
+            ipaddress.IPv6Address(match[1])
+        except ValueError:
+            good = False
+    if not good:
+        _refuse(f'"{printable(text)}" is not a host', "a host is NAME, NAME:PORT or [IPv6]:PORT")
+    if match and match[2] and not 0 < int(match[2]) <= _LAST_PORT:
+        _refuse(f'"{printable(text)}" has no proper port', f"a port is 1 to {_LAST_PORT}")
 
 
 def _is_host(part: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from linuxkit.oci.registry import Place, place_of
 from linuxkit.oci.store import Store
 from support.images import image
 from support.modern_registry import Listener
-from support.registry import SECRET, docker_config
+from support.registry import SECRET, authority, docker_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -330,6 +331,39 @@ def test_uploads_to_nowhere(fake, store, tmp_path, location):
 def test_redirects_that_are_refused(fake, store, location, code):
     fake.odd["blobs"] = lambda handler: send(handler, 302, Location=location)
     assert refused(fake, store).code == code
+
+
+def test_tls_is_not_left(fake, other, store, tmp_path):
+    """Not even for this machine, which may else be asked without; neither to read nor to send."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    authority(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    fake.http.socket = context.wrap_socket(fake.http.socket, server_side=True)
+    docker_config(tmp_path / "docker", fake.host)
+
+    def guarded(handler: Handler) -> None:
+        if "Authorization" not in handler.headers:
+            send(handler, 401, WWW_Authenticate='Basic realm="x"')
+        elif handler.command == "HEAD" or handler.path.endswith("/new"):
+            send(handler, 404)
+        elif "/blobs/" not in handler.path:
+            send(handler, 200, fake.manifest, Content_Type=fake.kind)
+        else:
+            send(handler, 202 if handler.command == "POST" else 307, Location=f"http://{other.host}/x")
+
+    fake.odd.update({"manifests": guarded, "blobs": guarded, "uploads": guarded})
+    fake.odd["/v2/app/blobs/uploads/"] = guarded
+    certs = (str(folder / "ca" / "ca.crt"),)
+    assert refused(fake, store, certs=certs).code == "LK0415"
+    client = registry.Client(registry.options()._replace(settings=QUICK, certs=certs))
+    origin = Store(tmp_path / "content")
+    with pytest.raises(Error) as error:
+        push.push(client, origin.find("app"), ref.parse(f"{fake.host}/app:new"), origin)
+    assert error.value.code == "LK0415"
+    assert fake.logins()
+    assert other.seen == []
 
 
 def test_a_token_server_of_somebody_else(fake, other, store, tmp_path):

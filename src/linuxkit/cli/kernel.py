@@ -154,7 +154,9 @@ def _configuration(name: str, arch: str, store: Store, args: argparse.Namespace)
 
     stock = name.removeprefix("@pkg:")
     asked = Shelf().reference(stock, arch) if stock != name else name
-    sources = linuxkit.default_sources(store, mirrors=args.mirror, certs=args.cert_file)
+    sources = linuxkit.default_sources(
+        store, mirrors=args.mirror, certs=args.cert_file, logins=args.registry_creds
+    )
     wanted = Platform("linux", arch)
     root = locate(Wanted(ref.parse(asked), None), wanted, sources)
     found = image.open_image(store, root, wanted)

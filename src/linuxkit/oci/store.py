@@ -17,8 +17,6 @@ digest, so a record that a power cut lost or tore is no record: one rebuild, nev
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import re
 from pathlib import Path
@@ -32,6 +30,7 @@ from linuxkit.oci import names as names_
 from linuxkit.oci import uses
 from linuxkit.oci.draft import BlobWriter, Drafts
 from linuxkit.oci.folders import Folders
+from linuxkit.oci.indexfile import IndexFile, changing, is_refusal
 from linuxkit.oci.lease import Lease, Leases
 from linuxkit.oci.trash import Trash
 
@@ -47,9 +46,6 @@ T = TypeVar("T")
 
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _RECORD = rb"(sha256:[0-9a-f]{64}) (0|[1-9][0-9]{0,15})\n"
-_INDEX_LIMIT = 64 << 20  # bytes of index.json: some two hundred thousand names
-_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-_ELSEWHERE = "choose a cache folder that you may write, with --cache or LINUXKIT_CACHE"
 
 
 def default_root() -> Path:
@@ -84,8 +80,7 @@ class Store:
         self._sync = sync
         self.at = Folders(root)
         self.drafts = Drafts(self.at.tmp)
-        self._names: Names | None = None
-        self._stamp: tuple[int, ...] = ()
+        self._index = IndexFile(self.at)
         self._noted = uses.Noted()
         self.leases = Leases(self.at.leases)
         self.trash = Trash(self.at.trash)
@@ -188,7 +183,7 @@ class Store:
             with self._changing("make a scratch file"):
                 scratch = self._ready().nameless()
         except Error as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 raise
             import tempfile
 
@@ -226,7 +221,7 @@ class Store:
             with self._changing("name an image"):
                 self._ready()
                 with files.locked(self.at.lock):
-                    self._replace_names(self._read_names().with_name(name, wanted))
+                    self._replace_names(self._index.read().with_name(name, wanted))
 
     def replace_name(self, name: str, old: Descriptor | None, new: Descriptor) -> bool:
         """Let ``name`` stand for ``new`` if it still stands for ``old``; whether it did.
@@ -236,7 +231,7 @@ class Store:
         with self._changing("name an image"):
             self._ready()
             with files.locked(self.at.lock):
-                names = self._read_names()
+                names = self._index.read()
                 same = names.find(name) == old
                 if same:
                     self._replace_names(names.with_name(name, new))
@@ -249,7 +244,7 @@ class Store:
         with self._changing("remove a name"):
             self._ready()
             with files.locked(self.at.lock):
-                names = self._read_names()
+                names = self._index.read()
                 there = name in names
                 if there:
                     self._replace_names(names.without(name))
@@ -270,8 +265,10 @@ class Store:
         with self._changing("mend the names"):
             self._ready()
             with files.locked(self.at.lock):
+                if not self._index.is_version_readable():
+                    files.write(self.at.layout, digests.canonical_json(_LAYOUT), sync=self._sync)
                 try:
-                    names = self._read_names().sound()
+                    names = self._index.read().sound()
                 except Error as error:
                     if error.code != "LK0310":
                         raise
@@ -363,61 +360,12 @@ class Store:
     # The layout
 
     def _current(self) -> Names:
-        """The names as they stand; read again only when the file has changed."""
         self._hold()
-        try:
-            found = self.at.index.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return names_.empty(str(self.at.index))
-        except OSError as error:
-            raise files.os_error(error, "look at") from error
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        if self._names is None:
-            self._check_version()
-        if self._names is None or stamp != self._stamp:
-            self._names, self._stamp = self._read_settled_names(), stamp
-        return self._names
-
-    def _read_settled_names(self) -> Names:
-        try:
-            return self._read_names()
-        except Error as damage:
-            # The Go tool rewrites the file in place, under the lock: wait for it, look again.
-            try:
-                with self._changing("lock the names"), files.locked(self.at.lock):
-                    return self._read_names()
-            except Error as again:
-                raise (damage if again.code == "LK0102" else again) from None
-
-    def _read_names(self) -> Names:
-        at = str(self.at.index)
-        try:
-            with self.at.index.open("rb") as file:
-                data = file.read(_INDEX_LIMIT + 1)
-        except FileNotFoundError:
-            return names_.empty(at)
-        except OSError as error:
-            raise files.os_error(error, "read", self.at.index) from error
-        if len(data) > _INDEX_LIMIT:
-            raise Error(
-                "LK0308", f"{at}: more than {_INDEX_LIMIT} bytes, which is the most allowed"
-            )
-        return names_.parse(data, at)
+        return self._index.current()
 
     def _replace_names(self, names: Names) -> None:
         # The caller holds the lock, and so has made sure of the folders: making them takes it too.
         self.drafts.write(self.at.index, names.encode(), sync=self._sync)
-
-    def _check_version(self) -> None:
-        layout = self.at.layout
-        try:
-            found = json.loads(layout.read_bytes())
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as error:
-            raise Error("LK0310", f"{layout} cannot be read: {error}", hint=names_.HINT) from error
-        if not isinstance(found, dict) or found.get("imageLayoutVersion") != "1.0.0":
-            raise Error("LK0310", f"{layout} is not of version 1.0.0", hint=_ELSEWHERE)
 
     def _ready(self) -> Drafts:
         """Make sure of the folders; looked at each time, for somebody may clean the cache."""
@@ -441,20 +389,8 @@ class Store:
             for folder in (self.at.blobs.parent, self.at.tmp.parent, self.root):
                 files.sync_folder(folder)
 
-    @contextlib.contextmanager
-    def _changing(self, doing: str) -> Iterator[None]:
-        """Turn what the system refuses into one clear error that knows about caches."""
-        try:
-            yield
-        except OSError as error:
-            refused = files.os_error(error, f"{doing} in", self.root)
-            if error.errno in _REFUSED:
-                refused.hint = _ELSEWHERE
-            raise refused from error
-        except Error as error:
-            if _is_refusal(error):
-                error.hint = _ELSEWHERE
-            raise
+    def _changing(self, doing: str) -> contextlib.AbstractContextManager[None]:
+        return changing(self.root, doing)
 
     def _damaged(self, code: str, digest: Digest, why: str) -> Error:
         return Error(
@@ -468,8 +404,3 @@ def parse_record(data: bytes) -> Blob | None:
     """The blob that the record of a derived form names; None when it is none."""
     match = re.fullmatch(_RECORD, data)
     return Blob(Digest(match[1].decode()), int(match[2])) if match else None
-
-
-def _is_refusal(error: Error) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in _REFUSED

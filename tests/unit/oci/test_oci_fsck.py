@@ -225,3 +225,12 @@ def test_only_what_is_published_is_forgotten(store, client, site, capsys, monkey
     assert main(["cache", "clean", "--published-only"]) == 0
     assert capsys.readouterr().out == f"{NAME}\n"
     assert [name for name, _ in store.names()] == ["docker.io/team/mine:1"]
+
+
+def test_a_layout_file_that_cannot_be_read(store):
+    store.at.layout.write_text("{")
+    found = fsck.check(Store(store.root)).findings
+    assert [f.code for f in found] == ["LK0310"]
+    assert all(f.repaired for f in mend.mend(Store(store.root), found, None))
+    assert codes(store) == []
+    assert [name for name, _ in Store(store.root).names()] == [NAME]

@@ -37,7 +37,7 @@ class Rules(NamedTuple):
     Builds of the last ``keep_s`` seconds, and blobs and records that are younger than ``grace_s``:
     another tool that works on the store, which has no lease, may be about to name them.  Names that
     begin with ``made`` stand for images that are made anew when they are wanted: they stay as long
-    as a recent build has used them.
+    as a recent build has used them, or one whose lock file is still there.
     """
 
     keep_s: float = KEEP_S
@@ -149,9 +149,11 @@ def _live(store: Store, rules: Rules, now_s: float) -> _Live:
     recent: list[Use] = []
     old: list[Use] = []
     blobs: set[Digest] = set()
+    settled: set[Digest] = set()  # used by builds that have a lock still, however long ago
     for use in store.uses():
         named = uses.locked(use)
         blobs |= named
+        settled |= use.blobs if named else frozenset()
         if now_s - use.last_s <= rules.keep_s:
             recent.append(use)
             blobs |= use.blobs
@@ -165,7 +167,7 @@ def _live(store: Store, rules: Rules, now_s: float) -> _Live:
     names = tuple(
         name
         for name, root in store.names()
-        if rules.made and name.startswith(rules.made) and root.digest not in blobs
+        if rules.made and name.startswith(rules.made) and root.digest not in blobs | settled
         if _is_older(store.path(root.digest), now_s - rules.keep_s)
     )
     blobs.update(

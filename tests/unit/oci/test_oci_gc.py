@@ -149,6 +149,23 @@ def test_names_of_what_is_made_here_stay_while_it_is_used(store):
     ]  # fmt: skip
 
 
+def test_what_is_made_here_stays_while_a_lock_is_there(store, tmp_path):
+    """A lock names it by what it is made of, which no digest tells."""
+    root = image(store, "linuxkit.stock/web:1", {"a": "1"})
+    age(store.path(root.digest), OLD_S)
+    lock = tmp_path / "linuxkit.lock"
+    lock.write_text(f"sha256:{'0' * 64}")
+    building = Store(store.root)
+    assert building.has(root.digest)
+    building.keep_uses(["web.yml"], [str(lock)])
+    building.release()
+    age(records(store)[0], OLD_S)
+    rules = NOW._replace(made="linuxkit.stock/")
+    assert gc.collect(store, rules).names == ()
+    lock.unlink()
+    assert gc.collect(store, rules).names == ("linuxkit.stock/web:1",)
+
+
 def test_young_ones_are_spared(store):
     young, old = store.put(b"young"), store.put(b"old")
     age(store.path(old), 7200)

@@ -12,12 +12,11 @@ Everything here comes from strangers.  Fetching it is left to :mod:`linuxkit.oci
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from linuxkit.base import digest as digests
-from linuxkit.base.errors import printable
-from linuxkit.oci.keys import base64_bytes
+from linuxkit.base.errors import Error, printable
+from linuxkit.oci import model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,25 +148,18 @@ def _signer(signature: bytes, data: bytes, keys: Sequence[PublicKey]) -> PublicK
 
 def _decoded(text: object, what: str) -> bytes:
     try:
-        return base64_bytes(text if isinstance(text, str) else "")
+        return base64.b64decode(text if isinstance(text, str) else "", validate=True)
     except ValueError:
         raise RefusedError(f"its {what} is not base64") from None
 
 
 def _json(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique)
-    except (ValueError, RecursionError):
+        value = model.read_json(data, "")
+    except Error:
         raise RefusedError("it is no proper JSON") from None
     if not isinstance(value, dict):
         raise RefusedError("it is no JSON object")
-    return value
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a member stands there twice")
     return value
 
 

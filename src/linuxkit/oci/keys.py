@@ -5,7 +5,6 @@ What is signed is left to :mod:`linuxkit.oci.cosign`.
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, NoReturn
 
 from linuxkit.base import digest as digests
@@ -127,11 +126,6 @@ def generate(password: str = "") -> tuple[bytes, bytes]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how
     )
     return private, _pem(key.public_key())
-
-
-def base64_bytes(text: str) -> bytes:
-    """Strict base64 (RFC 4648) of somebody else.  Raises ValueError."""
-    return base64.b64decode(text, validate=True)
 
 
 def _check_kind(key: PublicKeyTypes, name: str) -> None:

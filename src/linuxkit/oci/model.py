@@ -157,7 +157,7 @@ def media_type(data: bytes, digest: Digest) -> str:
     """
     if len(data) > MANIFEST_LIMIT:
         raise Error("LK0308", f"{digest}: {len(data)} bytes; {MANIFEST_LIMIT} are allowed")
-    doc = _Object(_load(data, digest), digest, _DOCUMENT_FIELDS)
+    doc = _Object(read_json(data, digest), digest, _DOCUMENT_FIELDS)
     return doc.text("mediaType", OCI_INDEX if "manifests" in doc.value else OCI_MANIFEST)
 
 
@@ -333,7 +333,7 @@ def _document(
         )
     if len(data) > limit:
         raise Error("LK0308", f"{about}: {len(data)} bytes; {limit} are allowed")
-    doc = _Object(_load(data, about), about, fields)
+    doc = _Object(read_json(data, about), about, fields)
     if types is not CONFIGS:
         if doc.value.get("schemaVersion") != 2:  # noqa: PLR2004 - the only version in use
             doc.refuse("has another schemaVersion than 2")
@@ -342,7 +342,8 @@ def _document(
     return doc
 
 
-def _load(data: bytes, about: str) -> object:
+def read_json(data: bytes, about: str) -> object:
+    """Decode JSON that means the same to every reader: no member twice.  Raises LK0307."""
     try:
         return json.loads(
             data.decode(), object_pairs_hook=_unique_members, parse_constant=_no_constant

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from linuxkit.base import files
 from linuxkit.base.errors import Error, printable, raise_all
 from linuxkit.build.wanted import copied, opened
-from linuxkit.oci import ref, registry
-from linuxkit.oci.auth import HUB_HOSTS
+from linuxkit.oci import ref
 from linuxkit.oci.keys import PublicKey
 from linuxkit.sources.lock import package_of
 from linuxkit.spec import yaml
@@ -104,6 +103,9 @@ def _full_name(image: Ref) -> str:
     """
     if image.is_local:
         return ""
+    from linuxkit.oci import registry
+    from linuxkit.oci.auth import HUB_HOSTS
+
     place = registry.place_of(image)
     host = place.registry.lower().removesuffix(":443")
     return f"{'docker.io' if host in HUB_HOSTS else host}/{place.repository}"

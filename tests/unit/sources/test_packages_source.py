@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from linuxkit.base.errors import Error
@@ -14,30 +12,15 @@ from linuxkit.oci.ref import Ref
 from linuxkit.oci.store import Store
 from linuxkit.recipes.stock import Shelf
 from linuxkit.sources.packages import StockPackages
-from support.debian_archive import DebianArchive, File, Pkg, key
+from support.site import RECIPE, Site
 
 AMD64 = Platform("linux", "amd64")
-RECIPE = "image: web\ndebian: {packages: [web]}\n"
 
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
     """An archive, a recipe, and the settings that lead there."""
-    signer = key()
-    archive = DebianArchive(tmp_path / "debian", signer)
-    now = datetime.now(UTC)
-    archive.publish("trixie", [Pkg("web", files=(File("./usr/bin/web", b"1"),))], date=now - timedelta(hours=1))
-    folder = tmp_path / "packages" / "web"
-    folder.mkdir(parents=True)
-    (folder / "build.yml").write_text(RECIPE)
-    (tmp_path / "key.gpg").write_bytes(signer.public)
-    for name, value in {
-        "HOME": tmp_path, "LINUXKIT_DEBIAN_MIRROR": archive.url,
-        "LINUXKIT_DEBIAN_KEYRING": tmp_path / "key.gpg", "LINUXKIT_PACKAGES_LOCK": tmp_path / "debian.lock",
-        "LINUXKIT_CACHE": tmp_path / "cache", "LINUXKIT_DEBUG": "1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("linuxkit.base.resources.packages", lambda: tmp_path / "packages")
+    Site(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -88,7 +88,8 @@ def _image(segment: ImageSegment, store: Store) -> tuple[Built, bytes | None]:
     if done is None or (at_root and names is None):
         with _tree(segment.image, store, segment.name) as tree:
             rewrite.rewrite(tree, resolv_link=segment.resolv_link, complete=not at_root)
-            entries = rewrite.place(tree, segment.prefix)
+            rewrite.add_targets(tree, segment.targets)
+            entries = rewrite.place(tree, segment.prefix, segment.first_id)
             done = _store_tar(segment.key, entries, segment.origin, store)
             if at_root:
                 names = _store_listing(segment.key, tree.entries(), store)

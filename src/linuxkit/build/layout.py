@@ -7,12 +7,14 @@ business of :mod:`linuxkit.build.runtime`, how PID 1 is told of it that of
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, raise_all
 from linuxkit.build import boot, boottable, fileset, privileges, rewrite, runtime, sbom
 from linuxkit.build.ids import id_table
 from linuxkit.build.plan import (
+    Confinement,
     DataSegment,
     Grant,
     ImageSegment,
@@ -22,19 +24,26 @@ from linuxkit.build.plan import (
     Origin,
     Parents,
     Plan,
+    Target,
 )
+from linuxkit.build.sandbox import profile, ranges, strict
+from linuxkit.build.sandbox.program import helper
 from linuxkit.build.supervision import notifying, supervision
 from linuxkit.build.volume import layout_segment
 from linuxkit.spec import labels, metadata, order
+from linuxkit.tree import path as paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from linuxkit.base.where import Where
     from linuxkit.build.plan import Segment
+    from linuxkit.build.sandbox.profile import Confined
     from linuxkit.oci.image import Image
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.store import Store
+    from linuxkit.spec.decode import Path
     from linuxkit.spec.model import Container, Spec
 
     Images = Mapping[Ref, Image]
@@ -60,6 +69,7 @@ class Placed(NamedTuple):
     shared: bool  # the files are another container's of the same image
     configuration: runtime.Bundle
     granted: tuple[str, ...]  # by the image's label, beyond what the YAML says
+    confined: Confined
 
     @property
     def unit(self) -> str:
@@ -86,15 +96,17 @@ def lay_out(
 
     Raises LK02xx for what labels, ids and sources have wrong, all at once.
     """
-    containers = tuple(_place(spec, images))
+    containers = tuple(_place(spec, images, arch))
     volumes = tuple(_volume_segments(spec, images, roots, store))
     data = fileset.items(spec, id_table(spec), store, lambda kind: metadata.render(spec, kind))
     table = _boot_table(spec, images, containers)
     segments: list[Segment] = [_root_segment(spec)]
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
+    if any(placed.confined.sandbox for placed in containers):
+        segments.append(DataSegment("confine", helper(arch, store)))
     segments += volumes
-    segments += _rootfs_segments(images, containers)
+    segments += _rootfs_segments(spec, images, containers)
     bills = _bill(images, roots, arch, bill)
     segments.append(DataSegment("files", (*data, *table, *bills)))
     used = {**{ref: image.descriptor for ref, image in images.items()}, **roots}
@@ -105,6 +117,7 @@ def lay_out(
         init="/init" if table else "",
         images=tuple(sorted((str(ref), root.digest) for ref, root in used.items())),
         grants=tuple(_grants(containers)),
+        confinement=tuple(_confinement(spec, containers)),
     )
 
 
@@ -167,34 +180,50 @@ def _volume_segments(spec: Spec, images: Images, roots: Roots, store: Store) -> 
     raise_all(errors)
 
 
-def _place(spec: Spec, images: Images) -> Iterator[Placed]:
+def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
     """Every container where it goes; one image is unpacked once, where it is first used."""
     ids = id_table(spec)
     volumes = {volume.name: volume for volume in spec.volumes}
-    first: dict[Ref, str] = {}
+    own_ids = ranges.ranges(f"{at}/{entry.name}" for at in _SECTIONS for entry in getattr(spec, at))
+    first: dict[tuple[Ref, int], str] = {}  # files that belong to other ids are other files
     errors: list[Error] = []
     for section in _SECTIONS:
         for index, entry in enumerate(getattr(spec, section)):
             name = entry.name if section == "services" else f"{index:03d}-{entry.name}"
             bundle = f"containers/{section}/{name}"
             image = images[entry.image]
+            place = (section, index)
             try:
-                settings = labels.settings(entry, image.config.labels, str(entry.image))
+                confined = profile.confine(
+                    entry, profile.of(entry, spec), image.config.labels, arch=arch,
+                    first_id=own_ids[f"{section}/{entry.name}"],
+                    where=_within(spec, place),
+                )  # fmt: skip
+                settings, sandbox = confined.settings, confined.sandbox
                 own = f"{bundle}/{'rootfs' if settings.readonly else 'lower'}"
-                root = first.setdefault(entry.image, own)
+                root = first.setdefault((entry.image, sandbox.first_id if sandbox else 0), own)
                 settings = notifying(settings, entry, image.config.env)
                 made = runtime.container_config(
-                    settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root
-                )
+                    settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root,
+                    sandbox=sandbox,
+                )  # fmt: skip
             except Error as error:
                 for single in error.all():
-                    single.where = single.where or spec.where((section, index))
+                    single.where = single.where or spec.where(place)
                     errors.append(single)
                 continue
             has_label = labels.LABEL in image.config.labels
-            granted = privileges.granted_by_label(entry, settings) if has_label else ()
-            yield Placed(section, index, entry, bundle, root, root != own, made, granted)
+            told = has_label and not sandbox  # the strict profile tells of all that is granted
+            granted = privileges.granted_by_label(entry, settings) if told else ()
+            yield Placed(
+                section, index, entry, bundle, root, root != own, made, granted, confined
+            )
     raise_all(errors)
+
+
+def _within(spec: Spec, place: Path) -> Callable[[Path], Where | None]:
+    """Finds places in the part of the file that ``place`` leads to."""
+    return lambda path: spec.where((*place, *path))
 
 
 def _bundles(spec: Spec, containers: Iterable[Placed]) -> Iterator[Item]:
@@ -209,13 +238,18 @@ def _bundles(spec: Spec, containers: Iterable[Placed]) -> Iterator[Item]:
             yield Item(f"{folder}/{name}", "dir", 0o755, mounted)
     for placed in containers:
         origin, bundle, made = placed.origin, placed.bundle, placed.configuration
+        sandbox = placed.confined.sandbox
+        owner = sandbox.first_id if sandbox else 0
         yield from _folders(bundle, origin)
         if not placed.shared:
-            yield Item(placed.root, "dir", 0o755, origin)
+            yield Item(placed.root, "dir", 0o755, origin, uid=owner, gid=owner)
         yield Item(f"{bundle}/config.json", "file", 0o644, origin, made.config_json)
+        if sandbox:
+            record = sandbox.record.encode()
+            yield Item(f"{bundle}/{strict.RECORD}", "file", 0o644, origin, record)
         if not made.readonly:
             yield Item(f"{bundle}/tmp", "dir", 0o755, origin)  # noqa: S108 - in the bundle
-        yield Item(f"{bundle}/rootfs", "dir", 0o755, origin)
+        yield Item(f"{bundle}/rootfs", "dir", 0o755, origin, uid=owner, gid=owner)
         yield Item(f"{bundle}/runtime.json", "file", 0o644, origin, made.runtime_json)
 
 
@@ -225,12 +259,37 @@ def _folders(path: str, origin: Origin) -> Iterator[Item]:
         yield Item("/".join(parts[:end]), "dir", 0o755, origin)
 
 
-def _rootfs_segments(images: Images, containers: Iterable[Placed]) -> Iterator[ImageSegment]:
+def _rootfs_segments(
+    spec: Spec, images: Images, containers: Sequence[Placed]
+) -> Iterator[ImageSegment]:
+    files = {f"/{file.path.strip('/')}" for file in spec.files if not file.directory}
+    targets: dict[str, dict[str, Target]] = {}
+    for placed in containers:
+        if placed.confined.sandbox:
+            wanted = targets.setdefault(placed.root, {})
+            wanted.update((target.path, target) for target in _targets(placed, files))
     for placed in containers:
         if not placed.shared:
             image = _layers(images[placed.entry.image])
             name = placed.bundle.removeprefix("containers/")
-            yield ImageSegment(name, placed.origin, image, placed.root, resolv_link=False)
+            sandbox = placed.confined.sandbox
+            yield ImageSegment(
+                name, placed.origin, image, placed.root, resolv_link=False,
+                first_id=sandbox.first_id if sandbox else 0,
+                targets=tuple(sorted(targets.get(placed.root, {}).values())),
+            )  # fmt: skip
+
+
+def _targets(placed: Placed, files: Collection[str]) -> Iterator[Target]:
+    """Where something is mounted in a container whose root nobody can write to."""
+    settings = placed.confined.settings
+    sources = {bind.destination: bind.source for bind in settings.binds or ()}
+    sources |= {m.target: m.source or "" for m in settings.mounts or () if m.target}
+    sources |= {tmpfs.destination: "" for tmpfs in settings.tmpfs or ()}
+    for destination, source in sources.items():
+        path = posixpath.normpath("/" + destination).lstrip("/")
+        if path and path.split("/")[0] not in {"dev", "proc"}:
+            yield Target(paths.clean(path), "file" if source in files else "dir")
 
 
 def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tuple[Item, ...]:
@@ -288,6 +347,13 @@ def _grants(containers: Iterable[Placed]) -> Iterator[Grant]:
         if placed.granted:
             name = placed.bundle.removeprefix("containers/")
             yield Grant(name, str(placed.entry.image), placed.granted)
+
+
+def _confinement(spec: Spec, containers: Iterable[Placed]) -> Iterator[Confinement]:
+    for placed in containers:
+        name = placed.bundle.removeprefix("containers/")
+        held = tuple(str(each) for each in placed.confined.privileges)
+        yield Confinement(name, profile.of(placed.entry, spec), held)
 
 
 def _bill(images: Images, roots: Roots, arch: str, bill: sbom.Options) -> tuple[Item, ...]:

@@ -76,6 +76,13 @@ class Kernel(NamedTuple):
         }
 
 
+class Target(NamedTuple):
+    """Where something is mounted in a container; ``kind`` is "file" or "dir"."""
+
+    path: str
+    kind: str
+
+
 class ImageSegment(NamedTuple):
     """An image's flattened tree, rewritten and placed under ``prefix`` ("" is the root)."""
 
@@ -84,6 +91,8 @@ class ImageSegment(NamedTuple):
     image: Layers
     prefix: str
     resolv_link: bool  # /etc/resolv.conf becomes the link into /run, as init and volumes need
+    first_id: int = 0  # added to every owner: the files of a container with ids of its own
+    targets: tuple[Target, ...] = ()  # made where the image has nothing there
 
     @property
     def key(self) -> Digest:
@@ -92,12 +101,17 @@ class ImageSegment(NamedTuple):
 
     def to_json(self) -> object:
         """The JSON form."""
-        return {
+        row: dict[str, object] = {
             "origin": [self.origin.source, self.origin.location],
             "layers": self.image.to_json(),
             "prefix": self.prefix,
             "resolvLink": self.resolv_link,
         }
+        if self.first_id:
+            row["firstId"] = self.first_id
+        if self.targets:
+            row["targets"] = [list(target) for target in self.targets]
+        return row
 
 
 class Parents(NamedTuple):
@@ -183,6 +197,22 @@ class Grant(NamedTuple):
         }
 
 
+class Confinement(NamedTuple):
+    """How ``container`` is confined, and what it may do beyond its profile."""
+
+    container: str  # "services/web"
+    profile: str
+    privileges: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "container": self.container,
+            "profile": self.profile,
+            "privileges": list(self.privileges),
+        }
+
+
 class Plan(NamedTuple):
     """The whole build.  ``init`` is the path of the first program, "" when there is none."""
 
@@ -192,6 +222,7 @@ class Plan(NamedTuple):
     init: str = ""
     images: tuple[tuple[str, Digest], ...] = ()  # reference → manifest, as resolved
     grants: tuple[Grant, ...] = ()
+    confinement: tuple[Confinement, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The JSON form."""
@@ -201,6 +232,7 @@ class Plan(NamedTuple):
             "init": self.init,
             "images": dict(self.images),
             "grants": [grant.to_json() for grant in self.grants],
+            "confinement": [each.to_json() for each in self.confinement],
             "kernel": self.kernel.to_json() if self.kernel else None,
             "segments": [{"name": s.name, "content": s.to_json()} for s in self.segments],
         }

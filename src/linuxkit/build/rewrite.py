@@ -13,8 +13,9 @@ from linuxkit.build.plan import EPOCH, Item, Origin
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from linuxkit.build.plan import Target
     from linuxkit.tree.merge import Tree
 
 HOSTS = b"""\
@@ -81,13 +82,26 @@ def base_items(origin: Origin) -> tuple[Item, ...]:
     )
 
 
-def place(tree: Tree, prefix: str) -> Iterator[Entry]:
-    """The tree's entries under ``prefix`` ("" leaves them where they are)."""
+def add_targets(tree: Tree, targets: Iterable[Target]) -> None:
+    """Make what is mounted upon in a root that cannot be written to, where it is not there."""
+    for path, kind in targets:
+        if tree.get(path) is None:
+            mode = 0o755 if kind == "dir" else 0o644
+            tree.add(Entry(path, Kind(kind), mode, mtime=EPOCH))
+
+
+def place(tree: Tree, prefix: str, first_id: int = 0) -> Iterator[Entry]:
+    """The tree's entries under ``prefix`` ("" leaves them where they are).
+
+    ``first_id`` is added to every owner.
+    """
     if not prefix:
         yield from tree.entries()
         return
     for entry in tree.entries():
+        placed = entry._replace(
+            path=f"{prefix}/{entry.path}", uid=entry.uid + first_id, gid=entry.gid + first_id
+        )
         if entry.kind is Kind.HARDLINK:
-            yield entry._replace(path=f"{prefix}/{entry.path}", link=f"{prefix}/{entry.link}")
-        else:
-            yield entry._replace(path=f"{prefix}/{entry.path}")
+            placed = placed._replace(link=f"{prefix}/{entry.link}")
+        yield placed

@@ -11,9 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from linuxkit.base.errors import Error, printable, raise_all
+from linuxkit.build import mounts
 from linuxkit.build.cgroups import filled, resources
 from linuxkit.build.ids import numeric
-from linuxkit.spec.check import is_bind, source_problems
+from linuxkit.build.sandbox import strict
+from linuxkit.spec.check import source_problems
 from linuxkit.spec.decode import ERROR_LIMIT
 from linuxkit.spec.parts import Namespaces, Runtime
 from linuxkit.spec.record import replace
@@ -23,12 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from linuxkit.build.cgroups import Value
+    from linuxkit.build.sandbox.strict import Sandbox
     from linuxkit.spec.model import ImageSettings, Volume
-    from linuxkit.spec.parts import Device, IdMapping, Interface, Mount
-    from linuxkit.spec.text import Bind
+    from linuxkit.spec.parts import Device, Interface
 
 OCI_VERSION = "1.2.1"
-VOLUMES = "containers/volumes"
 _SCRATCH = "tmp"  # in a container's folder
 
 
@@ -78,11 +79,13 @@ def container_config(
     volumes: Mapping[str, Volume],
     bundle: str,
     lower: str,
+    sandbox: Sandbox | None = None,
 ) -> Bundle:
     """The documents for the container whose folder is ``bundle``.
 
     ``settings`` are merged from label and YAML; ``lower`` is where the image's files lie, in this
-    bundle or in that of another container (both without a leading slash).  Raises LK0208 and
+    bundle or in that of another container (both without a leading slash).  With a ``sandbox`` the
+    settings are those of :func:`linuxkit.build.sandbox.strict.settings`.  Raises LK0208 and
     LK0211, without a place, for volumes and ids that a label names and nobody has, LK0713 for an
     unsafe working directory.
     """
@@ -96,7 +99,7 @@ def container_config(
         cwd=_working_directory(settings.cwd or image.cwd or "/"),
     )
     return Bundle(
-        _config(complete, ids, volumes),
+        _config(complete, ids, volumes, _Place(bundle, sandbox)),
         _runtime(settings.runtime or Runtime(), _root_mounts(settings, bundle, lower)),
         bool(settings.readonly),
     )
@@ -129,27 +132,39 @@ def encode_go_json(value: object) -> bytes:
     return text.encode()
 
 
-def _config(s: ImageSettings, ids: Mapping[str, int], volumes: Mapping[str, Volume]) -> Value:
+class _Place(NamedTuple):
+    """A container's folder, and how it is confined beyond its settings."""
+
+    bundle: str
+    sandbox: Sandbox | None
+
+
+def _config(
+    s: ImageSettings, ids: Mapping[str, int], volumes: Mapping[str, Volume], place: _Place
+) -> Value:
     root: Value = {"path": "rootfs"}
     if s.readonly:
         root["readonly"] = True
     return filled(
         ociVersion=OCI_VERSION,
-        process=_process(s, ids),
+        process=_process(s, ids, place.sandbox),
         root=root,
         hostname=s.hostname,
-        mounts=_mounts(s, volumes),
+        mounts=mounts.container_mounts(s, volumes, place.bundle, place.sandbox),
         annotations=_sorted(s.annotations),
         linux={
             **filled(
-                uidMappings=_id_mappings(s.uid_mappings),
-                gidMappings=_id_mappings(s.gid_mappings),
+                uidMappings=mounts.id_mappings(s.uid_mappings),
+                gidMappings=mounts.id_mappings(s.gid_mappings),
                 sysctl=_sorted(s.sysctl),
             ),
-            "resources": resources(s.resources, s.devices or ()),
+            "resources": {
+                **resources(s.resources, s.devices or ()),
+                **filled(unified=strict.UNIFIED if place.sandbox else None),
+            },
             **filled(
                 cgroupsPath=s.cgroups_path,
-                namespaces=_namespaces(s),
+                namespaces=_namespaces(s) + ([{"type": "cgroup"}] if place.sandbox else []),
                 devices=[_device(d) for d in s.devices or () if d.path != "all"],
                 rootfsPropagation=s.rootfs_propagation,
                 maskedPaths=_list(s.masked_paths),
@@ -159,13 +174,13 @@ def _config(s: ImageSettings, ids: Mapping[str, int], volumes: Mapping[str, Volu
     )
 
 
-def _process(s: ImageSettings, ids: Mapping[str, int]) -> Value:
+def _process(s: ImageSettings, ids: Mapping[str, int], sandbox: Sandbox | None) -> Value:
     user: Value = {"uid": numeric(s.uid, ids), "gid": numeric(s.gid, ids)}
     if s.additional_gids:
         user["additionalGids"] = [numeric(gid, ids) for gid in s.additional_gids]
     process: Value = {
         "user": user,
-        **filled(args=_list(s.command), env=_list(s.env)),
+        **filled(args=_arguments(s.command, sandbox), env=_list(s.env)),
         "cwd": s.cwd,
         "capabilities": _capabilities(s),
         **filled(
@@ -176,6 +191,11 @@ def _process(s: ImageSettings, ids: Mapping[str, int]) -> Value:
     if s.oom_score_adj is not None:
         process["oomScoreAdj"] = s.oom_score_adj
     return process
+
+
+def _arguments(command: Sequence[str] | None, sandbox: Sandbox | None) -> list[str]:
+    """What is started; a program that confines and then starts the container's own goes first."""
+    return [*sandbox.command, *command] if sandbox and command else _list(command)
 
 
 def _capabilities(s: ImageSettings) -> Value:
@@ -220,69 +240,6 @@ def _namespaces(s: ImageSettings) -> list[Value]:
     return found
 
 
-def _mounts(s: ImageSettings, volumes: Mapping[str, Volume]) -> list[Value]:
-    """All mounts by destination; of two at one place the later kind wins, as upstream."""
-    mounts = _default_mounts(readonly=bool(s.readonly))
-    for tmpfs in s.tmpfs or ():
-        mounts[tmpfs.destination] = _mount(tmpfs.destination, "tmpfs", "tmpfs", tmpfs.options)
-    for bind in s.binds or ():
-        source = _volume_path(bind.source, volumes)
-        mounts[bind.destination] = _mount(bind.destination, "bind", source, _bind_options(bind))
-    for mount in s.mounts or ():
-        source = mount.source or mount.kind
-        if is_bind(mount):
-            source = _volume_path(source, volumes)
-        mounts[mount.target] = {
-            **_mount(mount.target, mount.kind, source, mount.options),
-            **_mount_mappings(mount),
-        }
-    # Sorted, so that /dev comes before /dev/pts.
-    return [mounts[destination] for destination in sorted(mounts)]
-
-
-def _default_mounts(*, readonly: bool) -> dict[str, Value]:
-    """What every container has; there is no /dev/shm and no /dev/mqueue among it."""
-    ro = ("ro",) if readonly else ()
-    rows = (
-        ("/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k", *ro)),
-        ("/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")),
-        ("/proc", "proc", ("nosuid", "nodev", "noexec", "relatime")),
-        ("/sys", "sysfs", ("nosuid", "noexec", "nodev", *ro)),
-        ("/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "relatime", "ro")),
-    )
-    return {target: _mount(target, kind, kind, options) for target, kind, options in rows}
-
-
-def _bind_options(bind: Bind) -> Sequence[str]:
-    if bind.options is None:
-        return ("rw", "rbind", "rshared")
-    return bind.options if "rbind" in bind.options else (*bind.options, "rbind")
-
-
-def _volume_path(source: str, volumes: Mapping[str, Volume]) -> str:
-    return f"/{VOLUMES}/{source}/merged" if source in volumes else source
-
-
-def _mount(target: str | None, kind: str | None, source: str | None, options: object) -> Value:
-    listed = list(options) if isinstance(options, tuple) else []
-    return {
-        "destination": target or "",
-        **filled(type=kind, source=source, options=listed),
-    }
-
-
-def _mount_mappings(mount: Mount) -> Value:
-    return filled(
-        uidMappings=_id_mappings(mount.uidmappings), gidMappings=_id_mappings(mount.gidmappings)
-    )
-
-
-def _id_mappings(mappings: Iterable[IdMapping] | None) -> list[Value]:
-    return [
-        {"containerID": m.container_id, "hostID": m.host_id, "size": m.size} for m in mappings or ()
-    ]
-
-
 def _device(device: Device) -> Value:
     return {
         "path": device.path,
@@ -297,20 +254,20 @@ def _root_mounts(settings: ImageSettings, bundle: str, lower: str) -> list[Value
     """What makes ``rootfs``: a bind of the files, or an overlay that writes into a tmpfs."""
     at = f"/{bundle}"
     if settings.readonly:
-        return [_mount(f"{at}/rootfs", None, f"/{lower}", ("bind",))]
+        return [mounts.row(f"{at}/rootfs", None, f"/{lower}", ("bind",))]
     scratch = f"{at}/{_SCRATCH}"
     overlay = (f"lowerdir=/{lower}", f"upperdir={scratch}/upper", f"workdir={scratch}/work")
     return [
-        _mount(scratch, "tmpfs", "tmpfs", None),
-        _mount(scratch, None, None, ("remount", "private")),
-        _mount(f"{at}/rootfs", "overlay", "overlay", overlay),
+        mounts.row(scratch, "tmpfs", "tmpfs", None),
+        mounts.row(scratch, None, None, ("remount", "private")),
+        mounts.row(f"{at}/rootfs", "overlay", "overlay", overlay),
     ]
 
 
 def _runtime(runtime: Runtime, first: Sequence[Value]) -> Value:
     """Every key is written, empty where there is nothing."""
     own = [
-        {**_mount(m.destination, m.type, m.source, m.options), **_mount_mappings(m)}
+        {**mounts.row(m.destination, m.type, m.source, m.options), **mounts.mount_mappings(m)}
         for m in runtime.mounts or ()
     ]
     bind_ns = runtime.bind_ns or Namespaces()

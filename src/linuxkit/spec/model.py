@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from linuxkit.oci import ref
 from linuxkit.oci.ref import Ref  # noqa: TC001 - the decoder reads annotations
 from linuxkit.spec import text
+from linuxkit.spec.confinement import Ports, Seccomp  # noqa: TC001 - as above
 from linuxkit.spec.decode import Key, Problem
 from linuxkit.spec.parts import ID_LIMIT, Device, IdMapping, Mount, Runtime, Strings
 from linuxkit.spec.places import Places
@@ -23,6 +24,8 @@ from linuxkit.spec.text import Bind, Duration, Mode, Rlimit, Tmpfs  # noqa: TC00
 
 if TYPE_CHECKING:
     from linuxkit.base.where import Where
+
+PROFILES = ("strict", "compat")
 
 Texts = Mapping[str, str]
 Ids = tuple[int | str, ...]
@@ -152,6 +155,16 @@ class ImageSettings(Record):
     ] = None
     annotations: Annotated[Texts | None, Key("Notes for the container runtime.")] = None
     runtime: Annotated[Runtime | None, Key("What is prepared before it starts.")] = None
+    seccomp: Annotated[
+        Seccomp | None, Key("With `profile: strict`: system calls beyond the usual ones.")
+    ] = None
+    ports: Annotated[
+        Ports | None, Key("With `profile: strict`: the TCP ports it may use; else none.")
+    ] = None
+    jit: Annotated[
+        bool | None,
+        Key("With `profile: strict`: whether it may make code while it runs."),
+    ] = None
 
     def problems(self) -> Iterator[Problem]:
         """Rules over several keys, or over a whole list."""
@@ -177,6 +190,19 @@ class Container(ImageSettings):
     name: Annotated[str, Key("Its name, which is also a name for its user id.", read=text.name)]
     image: Annotated[Ref, Key("The image it runs.", read=ref.parse)]
     stop: Annotated[Stop | None, Key("How it is asked to end.")] = None
+    profile: Annotated[
+        str | None, Key("How it is confined; else as the whole file says.", choices=PROFILES)
+    ] = None
+    grant: Annotated[
+        str | None,
+        Key("With `profile: strict`: `label` grants all that the image's label asks for.",
+            choices=("label",)),
+    ] = None  # fmt: skip
+    landlock: Annotated[
+        str | None,
+        Key("With `profile: strict`: `enforce` (the default), `best-effort` where the kernel has "
+            "less of it, or `off`.", choices=("enforce", "best-effort", "off")),
+    ] = None  # fmt: skip
     override: Override = None
     remove: Remove = None
 
@@ -348,8 +374,8 @@ class Spec(Record):
     profile: Annotated[
         str | None,
         Key(
-            "How containers are confined: `compat`, upstream's way, which is also the default.",
-            choices=("compat",),
+            "How containers are confined: `strict`, or `compat`, upstream's way and the default.",
+            choices=PROFILES,
         ),
     ] = None
     trust: Annotated[Trust | None, Key("Images that must be signed.")] = None

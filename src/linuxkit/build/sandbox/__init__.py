@@ -1,0 +1,1 @@
+"""How containers are confined: what is allowed, and the forms in which a guest applies that."""

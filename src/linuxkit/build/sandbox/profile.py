@@ -1,0 +1,101 @@
+"""One container under its profile: from its entry and its image's label to settings that hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base.errors import Error, raise_all
+from linuxkit.build.sandbox import grants, never, strict
+from linuxkit.spec import labels
+from linuxkit.spec.model import ImageSettings
+from linuxkit.spec.record import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from linuxkit.base.where import Where
+    from linuxkit.build.sandbox.grants import Privilege
+    from linuxkit.build.sandbox.strict import Sandbox
+    from linuxkit.spec.decode import Path
+    from linuxkit.spec.model import Container, Spec
+
+STRICT, COMPAT = "strict", "compat"
+
+_STRICT_KEYS = ("grant", "seccomp", "ports", "jit", "landlock")
+
+
+class Confined(NamedTuple):
+    """A container's settings, and what of its confinement they cannot say (None for compat)."""
+
+    settings: ImageSettings
+    sandbox: Sandbox | None = None
+    privileges: tuple[Privilege, ...] = ()
+
+
+def of(entry: Container, spec: Spec) -> str:
+    """The profile of one of the file's containers."""
+    return entry.profile or spec.profile or COMPAT
+
+
+def confine(
+    entry: Container,
+    profile: str,
+    image_labels: Mapping[str, str],
+    *,
+    arch: str,
+    first_id: int,
+    where: Callable[[Path], Where | None],
+) -> Confined:
+    """The container under ``profile``; ``first_id`` begins the range of ids that is kept for it.
+
+    ``where`` finds the place of a value in the entry.  Raises, all at once, LK0208 for keys that
+    the profile does not know, LK0750, LK0751, LK0753 for what the label asks for and the YAML does
+    not grant, LK0754 for what is never granted, and LK02xx for a label that cannot be read.
+    """
+    image = str(entry.image)
+    if profile == COMPAT:
+        raise_all(_strict_only(entry, where))
+        return Confined(labels.settings(entry, image_labels, image))
+    text = image_labels.get(labels.LABEL, "")
+    label = _spelled_out(labels.decode(text, image)) if text else ImageSettings()
+    merged = labels.merge(label, entry)
+    errors = [grants.ungranted(entry.name, image, each) for each in grants.missing(entry, merged)]
+    for path, error in never.violations(merged):
+        error.where = where(path)
+        error.message = f"{entry.name}: {error.message}"
+        errors.append(error)
+    raise_all(errors)
+    own = first_id if (merged.userns or "new") == "new" else 0
+    settings = strict.settings(merged, entry.name, own)
+    sandbox = strict.sandbox(settings, arch, first_id=own, landlock=entry.landlock or "enforce")
+    return Confined(settings, sandbox, tuple(grants.privileges(merged)))
+
+
+def _strict_only(entry: Container, where: Callable[[Path], Where | None]) -> list[Error]:
+    return [
+        Error(
+            "LK0208",
+            f'{entry.name}: "{key}" has no effect without the strict profile',
+            hint="add `profile: strict`, or leave it out",
+            where=where((key,)),
+        )
+        for key in _STRICT_KEYS
+        if getattr(entry, key) is not None
+    ]
+
+
+def _spelled_out(label: ImageSettings) -> ImageSettings:
+    """A label's binds with the option that upstream has by default: they can be written to."""
+    changes = {
+        name: tuple(
+            bind if "ro" in (bind.options or ()) else bind._replace(options=_writable(bind.options))
+            for bind in binds
+        )
+        for name in ("binds", "binds_add")
+        if (binds := getattr(label, name)) is not None
+    }
+    return replace(label, **changes)
+
+
+def _writable(options: tuple[str, ...] | None) -> tuple[str, ...]:
+    return ("rw", *(option for option in options or () if option != "rw"))

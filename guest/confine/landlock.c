@@ -131,10 +131,9 @@ static int add_files(struct rules *rules)
 	if (done >= 0)
 		done = add_path(rules, "/proc", FILE_READ, 0);
 	for (size_t i = 0; done >= 0 && i < record->path_count; i++) {
-		/* a writable root holds the programs too */
-		bool root = strcmp(record->paths[i], "/") == 0;
+		uint64_t file = record->runnable[i] ? FILE_WRITE | FILE_RUN : FILE_WRITE;
 
-		done = add_path(rules, record->paths[i], root ? FILE_WRITE | FILE_RUN : FILE_WRITE, DIR_WRITE);
+		done = add_path(rules, record->paths[i], file, DIR_WRITE);
 	}
 	return done < 0 ? done : add_readable(rules, "");
 }

@@ -48,6 +48,17 @@ static const char *add_port(struct ports *ports, const char *value)
 	return NULL;
 }
 
+static const char *allow_running(struct record *record, const char *path)
+{
+	for (size_t i = 0; i < record->path_count; i++) {
+		if (strcmp(record->paths[i], path) == 0) {
+			record->runnable[i] = true;
+			return NULL;
+		}
+	}
+	return "a path to run from is not writable";
+}
+
 static const char *add(struct record *record, const char *name, const char *value)
 {
 	if (strcmp(name, "landlock") == 0 && strcmp(value, "enforce") == 0) {
@@ -62,6 +73,8 @@ static const char *add(struct record *record, const char *name, const char *valu
 		if (record->path_count == MAX_PATHS)
 			return "there are too many paths";
 		record->paths[record->path_count++] = value;
+	} else if (strcmp(name, "run") == 0) {
+		return allow_running(record, value);
 	} else if (strcmp(name, "bind") == 0) {
 		return add_port(&record->bind, value);
 	} else if (strcmp(name, "connect") == 0) {

@@ -27,6 +27,7 @@ struct record {
 	bool jit;
 	size_t path_count;
 	const char *paths[MAX_PATHS]; /* writable; inside of the bytes */
+	bool runnable[MAX_PATHS];     /* whether programs may be run from there all the same */
 	struct ports bind;
 	struct ports connect;
 	size_t filter_count;

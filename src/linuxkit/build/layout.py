@@ -352,7 +352,7 @@ def _grants(containers: Iterable[Placed]) -> Iterator[Grant]:
 def _confinement(spec: Spec, containers: Iterable[Placed]) -> Iterator[Confinement]:
     for placed in containers:
         name = placed.bundle.removeprefix("containers/")
-        held = tuple(str(each) for each in placed.confined.privileges)
+        held = placed.confined.privileges
         yield Confinement(name, profile.of(placed.entry, spec), held)
 
 

@@ -13,6 +13,7 @@ from linuxkit.base import digest as digests
 
 if TYPE_CHECKING:
     from linuxkit.base.digest import Digest
+    from linuxkit.build.sandbox.grants import Privilege
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.store import Blob
 
@@ -202,14 +203,14 @@ class Confinement(NamedTuple):
 
     container: str  # "services/web"
     profile: str
-    privileges: tuple[str, ...] = ()
+    privileges: tuple[Privilege, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The JSON form."""
         return {
             "container": self.container,
             "profile": self.profile,
-            "privileges": list(self.privileges),
+            "privileges": [str(each) for each in self.privileges],
         }
 
 

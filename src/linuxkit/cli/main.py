@@ -27,6 +27,7 @@ VERBS = {
     "build": "build a system from YAML files",
     "run": "boot a built system",
     "validate": "check YAML files without building",
+    "audit": "rate how exposed a system's containers are",
     "config": "show what several YAML files come to",
     "explain": "show where images would come from",
     "schema": "print the JSON Schema of a YAML file",

@@ -44,6 +44,11 @@ class Places:
             path = path[:-1]
         return None
 
+    def exact(self, path: tuple[str | int, ...]) -> Where | None:
+        """The place of the value at ``path``; None when it was not written."""
+        node = self._find(path) if path else None
+        return node.where if node else None
+
     def _find(self, path: tuple[str | int, ...]) -> Node | None:
         section, *rest = path
         if not rest or not isinstance(rest[0], int):

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import syscalls
+from linuxkit.base.errors import Error
 from linuxkit.build.sandbox.policy import Action, Match
 
 if TYPE_CHECKING:
@@ -128,3 +129,40 @@ def _tested(action: Action, tests: Sequence[Match], *, big_endian: bool) -> list
 
 def _result(action: Action) -> Instruction:
     return Instruction(RETURN, 0, 0, RETURNS[action])
+
+
+def run(program: bytes, arch: str, number: int, arguments: Sequence[int] = (0,) * 6) -> int:
+    """What the program returns for a call, as the kernel runs it; ``number`` as unsigned.
+
+    Raises LK0752 for steps that are none of a filter's.
+    """
+    machine = syscalls.machine(arch)
+    order = ">" if machine.big_endian else "<"
+    data = struct.pack(f"{order}IIQ6Q", number, machine.audit, 0, *arguments)
+    return execute(program, data, order)
+
+
+def execute(program: bytes, data: bytes, order: str) -> int:
+    """Run the program on the bytes of struct seccomp_data; jumps only lead onward.
+
+    Raises LK0752 for steps that are none of a filter's.
+    """
+    accumulator = at = 0
+    while 0 <= at * 8 <= len(program) - 8:
+        code, if_true, if_false, k = struct.unpack_from(f"{order}HBBI", program, at * 8)
+        at += 1
+        if code == RETURN:
+            return int(k)
+        if code == LOAD and k <= len(data) - 4:
+            (accumulator,) = struct.unpack_from(f"{order}I", data, k)
+        elif code == AND:
+            accumulator &= k
+        elif code == JUMP:
+            at += k
+        elif code == EQUAL:
+            at += if_true if accumulator == k else if_false
+        elif code == AT_LEAST:
+            at += if_true if accumulator >= k else if_false
+        else:
+            break
+    raise Error("LK0752", "the filter in the record of a confinement is damaged")

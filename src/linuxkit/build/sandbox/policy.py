@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _ALLOWED = """
-accept accept4 access alarm arch_prctl bind brk cachestat capget capset chdir clock_getres
+accept accept4 access alarm arch_prctl bind brk cachestat capget chdir clock_getres
 clock_gettime clock_nanosleep close close_range connect copy_file_range dup dup2 dup3
 epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 execve
 execveat exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir
@@ -133,6 +133,7 @@ def policy(
     """
     held = tuple(capabilities)
     words = [*allow, *(w for c in held for w in _BY_CAPABILITY.get(c, "").split())]
+    words += ["capset"] if held else []  # to give capabilities up
     allowed = set(_ALLOWED.split())
     for word in words:
         allowed.update(GROUPS[word].split() if word in GROUPS else (word,))

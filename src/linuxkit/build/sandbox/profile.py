@@ -55,7 +55,8 @@ def confine(
     image = str(entry.image)
     if profile == COMPAT:
         raise_all(_strict_only(entry, where))
-        return Confined(labels.settings(entry, image_labels, image))
+        open_settings = labels.settings(entry, image_labels, image)
+        return Confined(open_settings, None, tuple(grants.privileges(open_settings)))
     text = image_labels.get(labels.LABEL, "")
     label = _spelled_out(labels.decode(text, image)) if text else ImageSettings()
     merged = labels.merge(label, entry)

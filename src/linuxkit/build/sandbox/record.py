@@ -27,12 +27,14 @@ _INSTRUCTION_BYTES = 8
 class Record(NamedTuple):
     """The confinement that an OCI runtime cannot do.
 
-    ``landlock`` is "enforce", "best-effort" or "" for none; ``bind`` and ``connect`` are TCP ports,
-    None for all of them.
+    ``landlock`` is "enforce", "best-effort" or "" for none; ``writable`` are paths that may be
+    written to, ``runnable`` those of them that hold programs all the same; ``bind`` and
+    ``connect`` are TCP ports, None for all of them.
     """
 
     landlock: str
     writable: tuple[str, ...]
+    runnable: tuple[str, ...]
     bind: tuple[int, ...] | None
     connect: tuple[int, ...] | None
     jit: bool
@@ -56,6 +58,7 @@ class Record(NamedTuple):
         if self.landlock:
             yield "landlock", self.landlock
         yield from (("write", path) for path in self.writable)
+        yield from (("run", path) for path in self.runnable)
         for name, ports in (("bind", self.bind), ("connect", self.connect)):
             yield from ((name, str(port)) for port in ((ANY,) if ports is None else ports))
         if self.jit:
@@ -68,7 +71,8 @@ def decode(data: bytes) -> Record:
     start = f"{MAGIC}\0{VERSION}\0".encode()
     if len(data) > MAX_BYTES or not data.startswith(start):
         raise Error("LK0752", "this is no record of a confinement that this version knows")
-    found: dict[str, list[str]] = {name: [] for name in ("landlock", "write", *_PORTS, "jit")}
+    names = ("landlock", "write", "run", *_PORTS, "jit")
+    found: dict[str, list[str]] = {name: [] for name in names}
     at = len(start)
     while True:
         name, value, at = _pair(data, at)
@@ -80,9 +84,9 @@ def decode(data: bytes) -> Record:
     if value != str((len(data) - at) // _INSTRUCTION_BYTES):
         raise _cut_short()
     bind, connect = (_ports(found[name]) for name in _PORTS)
-    landlock = "".join(found["landlock"])
-    jit = bool(found["jit"])
-    return Record(landlock, tuple(found["write"]), bind, connect, jit, data[at:])
+    write, run = tuple(found["write"]), tuple(found["run"])
+    landlock, jit = "".join(found["landlock"]), bool(found["jit"])
+    return Record(landlock, write, run, bind, connect, jit, data[at:])
 
 
 _PORTS = ("bind", "connect")

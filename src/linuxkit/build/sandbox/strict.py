@@ -53,6 +53,8 @@ MASKED = (
 )  # fmt: skip
 READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+_OWN = frozenset({"proc", "devpts"})  # Landlock has rules of their own for where these are
+
 # An option that keeps the one before it from being added.
 _OPPOSITES = (("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec"))
 _PROPAGATION = frozenset(
@@ -124,7 +126,7 @@ def sandbox(confined: ImageSettings, arch: str, *, first_id: int, landlock: str)
     )
     record = Record(
         "" if landlock == "off" else landlock,
-        tuple(sorted(set(_writable(confined)))),
+        *_writable(confined),
         _numbers(ports.bind),
         _numbers(ports.connect),
         bool(confined.jit),
@@ -140,16 +142,16 @@ def _numbers(ports: Iterable[int | str] | None) -> tuple[int, ...] | None:
     return tuple(sorted({port for port in listed if isinstance(port, int)}))
 
 
-def _writable(confined: ImageSettings) -> Iterator[str]:
-    """Where the container may write; a writable root is all of it."""
-    if not confined.readonly:
-        yield "/"
+def _writable(confined: ImageSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Where the container may write, and where of that it may run programs."""
     places = [(each.destination, each.options) for each in confined.tmpfs or ()]
     places += [(each.destination, each.options) for each in confined.binds or ()]
-    yield from (place for place, options in places if "ro" not in (options or ()))
-    for mount in confined.mounts or ():
-        if mount.target and mount.kind != "proc" and "ro" not in (mount.options or ()):
-            yield mount.target
+    places += [(m.target or "", m.options) for m in confined.mounts or () if m.kind not in _OWN]
+    if not confined.readonly:  # a writable root is all of it
+        places.append(("/", ("exec",)))
+    written = sorted({place for place, options in places if "ro" not in (options or ())})
+    run = {place for place, options in places if "exec" in (options or ())}
+    return tuple(written), tuple(place for place in written if place in run)
 
 
 def _tmpfs(tmpfs: Tmpfs) -> Tmpfs:
@@ -208,7 +210,6 @@ def _resources(given: Resources) -> Resources:
         memory=replace(memory, limit=limit, swap=swap),
         cpu=replace(
             cpu,
-            shares=1024 if cpu.shares is None else cpu.shares,
             quota=CPU_PERIOD_US if cpu.quota is None else cpu.quota,
             period=CPU_PERIOD_US if cpu.period is None else cpu.period,
         ),

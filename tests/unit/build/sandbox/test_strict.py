@@ -66,7 +66,7 @@ def test_nothing_is_allowed_by_default():
     assert linux["resources"] == {
         "devices": [{"allow": False, "access": "rwm"}],
         "memory": {"limit": 128 << 20, "swap": 128 << 20},
-        "cpu": {"shares": 1024, "quota": 100000, "period": 100000},
+        "cpu": {"quota": 100000, "period": 100000},
         "pids": {"limit": 64},
         "unified": {"memory.oom.group": "1"},
     }
@@ -254,7 +254,7 @@ def test_records_that_are_none(data):
 
 def test_too_much_to_confine():
     with pytest.raises(Error) as caught:
-        record.Record("enforce", tuple(f"/{n}" for n in range(65)), (), (), False, b"").encode()
+        record.Record("enforce", tuple(f"/{n}" for n in range(65)), (), (), (), False, b"").encode()
     assert caught.value.code == "LK0751"
 
 

@@ -1,0 +1,1 @@
+"""How exposed a system's containers are, read from what lies in the image."""

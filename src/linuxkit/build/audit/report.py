@@ -1,0 +1,126 @@
+"""The audit of a whole system: of a plan that was just made, or of an image that lies there."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base.errors import Error
+from linuxkit.build.audit import exposure, posture, standards
+from linuxkit.build.plan import DataSegment
+from linuxkit.build.sandbox import strict
+from linuxkit.tree.entry import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from linuxkit.base.where import Where
+    from linuxkit.build.audit.exposure import Exposure
+    from linuxkit.build.audit.posture import Posture
+    from linuxkit.build.audit.standards import Verdict
+    from linuxkit.build.plan import Plan
+    from linuxkit.build.sandbox.grants import Privilege
+    from linuxkit.spec.model import Spec
+    from linuxkit.tree.entry import Entry
+
+_FILE = re.compile(
+    rf"containers/(onboot|services|onshutdown)/([^/]+)/(config\.json|{re.escape(strict.RECORD)})"
+)
+_MAX_CONTAINERS = 512
+
+
+class Held(NamedTuple):
+    """A privilege, and the place that grants it; None when that is the image's label."""
+
+    privilege: str
+    where: Where | None
+
+
+class Audited(NamedTuple):
+    """One container."""
+
+    posture: Posture
+    exposure: Exposure
+    held: tuple[Held, ...] = ()
+
+    @property
+    def profile(self) -> str:
+        """Which profile the image shows that it has."""
+        return "strict" if self.posture.record else "compat"
+
+
+class Report(NamedTuple):
+    """The whole system; ``containers`` in the order of their names."""
+
+    containers: tuple[Audited, ...]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def worst(self) -> float:
+        """The highest exposure."""
+        return max((each.exposure.score for each in self.containers), default=0.0)
+
+
+def of_plan(plan: Plan, spec: Spec) -> Report:
+    """The audit of what ``spec`` came to.  Raises LK0750, LK0752 and LK0756."""
+    files = {
+        item.path: item.data
+        for segment in plan.segments
+        if isinstance(segment, DataSegment)
+        for item in segment.items
+        if _FILE.fullmatch(item.path)
+    }
+    return _report(files, plan.arch, _held(plan, spec))
+
+
+def of_image(entries: Iterable[Entry], arch: str) -> Report:
+    """The audit of a built system's tree.
+
+    Raises LK0757 where there are no containers, LK0750, LK0752 and LK0756.
+    """
+    files: dict[str, bytes] = {}
+    for entry in entries:
+        if entry.kind is Kind.FILE and _FILE.fullmatch(entry.path):
+            if entry.content.size > posture.MAX_CONFIG or len(files) > 2 * _MAX_CONTAINERS:
+                raise Error("LK0756", f"{entry.path} is too large, or one of too many")
+            files[entry.path] = b"".join(entry.content.chunks())
+    if not files:
+        raise Error("LK0757", "this is no built system: it has no containers")
+    return _report(files, arch, {})
+
+
+def _report(
+    files: Mapping[str, bytes], arch: str, held: Mapping[str, tuple[Held, ...]]
+) -> Report:
+    audited = []
+    for path in sorted(files):
+        folder, _, file = path.rpartition("/")
+        if file != "config.json":
+            continue
+        name = folder.removeprefix("containers/")
+        found = posture.read(name, files[path], files.get(f"{folder}/{strict.RECORD}"), arch)
+        audited.append(Audited(found, exposure.exposure(found), held.get(name, ())))
+    return Report(tuple(audited), standards.verdicts([each.posture for each in audited]))
+
+
+def _held(plan: Plan, spec: Spec) -> Mapping[str, tuple[Held, ...]]:
+    """What each container may do beyond its profile, with the place of the YAML that says so."""
+    places = {
+        f"{section}/{entry.name if section == 'services' else f'{index:03d}-{entry.name}'}":
+            (section, index)
+        for section in ("onboot", "onshutdown", "services")
+        for index, entry in enumerate(getattr(spec, section))
+    }  # fmt: skip
+    return {
+        each.container: tuple(
+            Held(str(p), _place(spec, places[each.container], p)) for p in each.privileges
+        )
+        for each in plan.confinement
+    }
+
+
+def _place(spec: Spec, entry: tuple[str, int], privilege: Privilege) -> Where | None:
+    """Of the value itself, of the key that adds to the label's, or of what accepts the label."""
+    paths = (privilege.path, (f"{privilege.path[0]}.add",), ("grant",))
+    found = (spec.places.exact((*entry, *path)) for path in paths)
+    return next((where for where in found if where), None)

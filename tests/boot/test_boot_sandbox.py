@@ -1,0 +1,261 @@
+"""What containers may do, tried inside of a machine: each control refuses, and gives way to its key."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import linuxkit
+from linuxkit.build.sandbox import ranges
+from linuxkit.tree.entry import Bytes, Entry, Kind
+from support.images import image
+from support.machines import HEAD
+from support.tools import need
+
+pytestmark = [pytest.mark.boot, pytest.mark.slow]
+
+SOURCE = Path(__file__).parent.parent / "support" / "probe.c"
+BOOT_S = 240
+
+YML = (
+    HEAD
+    + """\
+onboot:
+  - name: prepare
+    image: "@pkg:busybox"
+    command: ["/bin/sh", "-c", "mkdir -p /var/bound && echo x > /var/bound/there"]
+    binds: ["/var:/var"]
+services:
+  - name: listener
+    image: test/probe:1
+    command: ["/probe", "listen"]
+  - name: plain
+    image: test/probe:1
+  - name: tight
+    profile: strict
+    image: test/probe:1
+    tmpfs: [/tmp]
+    binds: ["/var/bound:/bound"]
+  - name: other
+    profile: strict
+    image: test/probe:1
+    command: ["/probe", "listen"]
+  - name: loose
+    profile: strict
+    image: test/probe:1
+    tmpfs: ["/tmp:exec,size=64m"]
+    binds: ["/var/bound:/bound:rw"]
+    capabilities: [CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_CHOWN, CAP_SETGID, CAP_NET_RAW]
+    seccomp:
+      allow: ["@io-uring", "@keyring", "@debug", "@sysv-ipc", "@userfaultfd", "@sched", chmod, personality]
+      families: [netlink, alg, vsock]
+    ports: {bind: [8080], connect: [7070]}
+    jit: true
+    mounts:
+      - {type: proc, source: proc, destination: /proc}
+      - {type: sysfs, source: sysfs, destination: /sys, options: [ro]}
+    maskedPaths: []
+    rlimits: ["nofile,2048,2048"]
+    resources: {pids: {limit: 200}, memory: {limit: 268435456}}
+  - name: shared
+    profile: strict
+    image: test/probe:1
+    net: host
+    ipc: host
+    uts: host
+    userns: host
+    capabilities: [CAP_MKNOD]
+    devices: [{path: /dev/kmsg, type: c, major: 1, minor: 11, mode: "0600"}]
+    tmpfs: [/tmp]
+    ports: {bind: [any], connect: [any]}
+    landlock: "off"
+  - name: netted
+    profile: strict
+    image: test/probe:1
+    net: host
+    ports: {bind: [8081], connect: [7070]}
+  - name: hungry
+    profile: strict
+    image: test/probe:1
+    command: ["/probe", "devour"]
+  - name: look
+    image: "@pkg:busybox"
+    command: ["/bin/sh", "-c", "sleep 5; cd /host/tight; for f in memory.max memory.swap.max memory.oom.group pids.max cpu.max cpu.weight; do echo $f $(cat $f); done; sleep 1000"]
+    binds: ["/sys/fs/cgroup:/host:ro"]
+"""
+)
+PROBES = ("plain", "tight", "loose", "shared", "netted")
+
+
+@pytest.fixture(scope="module")
+def said(workshop, tmp_path_factory):
+    """Container → name → result, of all probes in one machine."""
+    need("qemu-system-x86_64")
+    pytest.importorskip("ziglang")
+    program = tmp_path_factory.mktemp("probe") / "probe"
+    subprocess.run(
+        [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-Os", "-static", "-s",
+         "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", SOURCE, "-o", program],
+        check=True,
+    )  # fmt: skip
+    store = linuxkit.open_store(workshop.cache)
+    data = program.read_bytes()
+    files = {"probe": Entry("probe", Kind.FILE, 0o755, content=Bytes(data)), "tmp/": ""}
+    image(store, "docker.io/test/probe:1", files, entrypoint=["/probe"])
+    with workshop.boot(YML, memory_mib=768) as machine:
+        machine.wait_ready(timeout_s=BOOT_S)
+        deadline = time.monotonic() + BOOT_S
+        while not finished(machine.console):
+            assert time.monotonic() < deadline, machine.console.decode(errors="replace")
+            time.sleep(0.2)
+        machine.wait_for(
+            lambda guest: next((r for r in guest.records if r.name == "services/hungry" and r.state == "failed"), None),
+            "the hungry one has ended", BOOT_S,
+        )  # fmt: skip
+        text = machine.console.decode(errors="replace")
+        records = list(machine.records)
+    found: dict[str, dict[str, str]] = {}
+    for name, key, value in re.findall(r"^\[([a-z]+)\] (\S+) ?(.*?)\r?$", text, re.MULTILINE):
+        found.setdefault(name, {})[key] = " ".join(value.split())
+    return found, records
+
+
+def finished(console: bytes) -> bool:
+    return all(f"[{name}] done ok".encode() in console for name in PROBES) and b"cpu.weight" in console
+
+
+# Control of docs/explanation/sandbox.md, the probe, what becomes of it in containers: "tight" is
+# granted nothing, "loose" and "shared" what the YAML above says, "plain" is not strict at all.
+ROWS = [
+    (3, "new-user-namespace", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (3, "clone-user-namespace", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (4, "CapBnd", {"tight": "0000000000000000", "loose": "0000000000242041"}),
+    (4, "CapEff", {"tight": "0000000000000000", "loose": "0000000000242041"}),
+    (4, "CapPrm", {"tight": "0000000000000000"}),
+    (4, "call-chroot", {"tight": "EPERM", "loose": "ok"}),
+    (4, "chown", {"tight": "EPERM", "loose": "ok"}),
+    (4, "call-setgroups", {"tight": "EPERM", "loose": "ok"}),
+    (5, "CapInh", {"tight": "0000000000000000", "loose": "0000000000000000"}),
+    (5, "CapAmb", {"tight": "0000000000000000", "loose": "0000000000000000"}),
+    (6, "NoNewPrivs", {"plain": "0", "tight": "1", "loose": "1", "shared": "1"}),
+    (6, "chmod-suid", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (7, "Seccomp", {"plain": "0", "tight": "2", "loose": "2"}),
+    (7, "call-unknown", {"tight": "ENOSYS", "loose": "ENOSYS"}),
+    (7, "call-clone3", {"tight": "ENOSYS", "loose": "EINVAL"}),
+    (7, "call-i386", {"plain": "ok", "tight": "signal-31", "loose": "signal-31"}),
+    (7, "call-x32", {"tight": "signal-31", "loose": "signal-31"}),
+    (7, "call-shmget", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (7, "call-setns", {"plain": "EBADF", "tight": "EPERM", "loose": "EBADF"}),
+    (9, "write-own-proc", {"plain": "ok", "tight": "EACCES", "shared": "ok"}),
+    (9, "bind-8080", {"tight": "EACCES", "loose": "ok", "shared": "ok"}),
+    (9, "bind-9090", {"tight": "EACCES", "loose": "EACCES", "netted": "EACCES", "shared": "ok"}),
+    (9, "connect-7070", {"tight": "EACCES", "loose": "ECONNREFUSED", "netted": "ECONNREFUSED"}),
+    (9, "connect-6060", {"tight": "EACCES", "loose": "EACCES", "shared": "ECONNREFUSED"}),
+    (9, "abstract-connect", {"plain": "ok", "shared": "ok", "netted": "EPERM"}),
+    (9, "call-mount", {"tight": "EPERM", "loose": "EPERM"}),
+    (10, "map-writable-code", {"plain": "ok", "tight": "EACCES", "loose": "ok"}),
+    (10, "make-code", {"plain": "ok", "tight": "EACCES", "loose": "ok"}),
+    (11, "interfaces", {"plain": "lo eth0", "tight": "lo", "shared": "lo eth0"}),
+    (12, "socket-unix", {"tight": "ok"}),
+    (12, "socket-inet", {"tight": "ok"}),
+    (12, "socket-netlink", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (12, "socket-packet", {"tight": "EPERM", "loose": "ok"}),
+    (12, "socket-alg", {"tight": "EPERM", "loose": "EAFNOSUPPORT"}),
+    (12, "socket-vsock", {"tight": "EPERM", "loose": "EAFNOSUPPORT"}),
+    (13, "hostname", {"tight": "tight", "loose": "loose"}),
+    (13, "call-sethostname", {"tight": "EPERM", "loose": "ok"}),
+    (15, "cgroup", {"plain": "0::/plain", "tight": "0::/"}),
+    (17, "write-root", {"plain": "ok", "tight": "EROFS"}),
+    (17, "write-dev", {"plain": "ok", "tight": "EROFS"}),
+    (18, "write-tmp", {"tight": "ok"}),
+    (18, "copy-program", {"tight": "ok", "loose": "ok"}),
+    (18, "run-copy", {"plain": "ok", "tight": "EACCES", "loose": "ok"}),
+    (18, "fill-tmp", {"plain": "ok", "tight": "ENOSPC", "loose": "ok"}),
+    (19, "write-bound", {"tight": "EROFS", "loose": "ok"}),
+    (19, "read-bound", {"tight": "ok", "loose": "ok"}),
+    (20, "read-kallsyms", {"plain": "ok", "tight": "ENOENT", "loose": "ok"}),
+    (20, "read-core-pattern", {"tight": "ENOENT", "loose": "ok"}),
+    (20, "write-core-pattern", {"tight": "ENOENT", "loose": "EACCES"}),
+    (21, "read-sys", {"plain": "ok", "tight": "ENOENT", "loose": "ok"}),
+    (22, "write-null", {"tight": "ok"}),
+    (22, "open-kmsg", {"tight": "ENOENT", "shared": "ok"}),
+    (22, "make-device", {"tight": "EACCES", "shared": "ok"}),
+    (24, "processes", {"tight": "63", "loose": "198"}),
+    (26, "limit-core", {"tight": "0", "loose": "0"}),
+    (26, "limit-nofile", {"tight": "1024", "loose": "2048"}),
+    (26, "limit-memlock", {"tight": "65536"}),
+    (27, "call-keyctl", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (28, "call-ptrace", {"plain": "ESRCH", "tight": "EPERM", "loose": "ESRCH"}),
+    (28, "call-process-vm-readv", {"plain": "EINVAL", "tight": "EPERM", "loose": "EINVAL"}),
+    (29, "call-io-uring", {"plain": "EFAULT", "tight": "EPERM", "loose": "EFAULT"}),
+    (29, "call-userfaultfd", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (29, "call-perf", {"plain": "EFAULT", "tight": "EPERM"}),
+    (29, "call-bpf", {"plain": "EINVAL", "tight": "EPERM"}),
+    (30, "call-personality", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+    (31, "oom-score-adj", {"tight": "0"}),
+    (31, "call-sched-fifo", {"plain": "ok", "tight": "EPERM", "loose": "ok"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("control", "probe", "wanted"), ROWS)
+def test_a_control_refuses_and_gives_way_to_its_key(said, control, probe, wanted):
+    found, _ = said
+    assert {name: found[name][probe] for name in wanted} == wanted, control
+
+
+def test_ids_are_those_of_the_plan_and_nobody_elses(said):
+    """Controls 1 and 2."""
+    found, _ = said
+    names = [*PROBES, "listener", "other", "hungry", "look"]
+    planned = ranges.ranges(["onboot/prepare", *(f"services/{name}" for name in names)])
+    maps = {name: found[name]["uid-map"] for name in ("tight", "loose", "netted")}
+    assert maps == {name: f"0 {planned[f'services/{name}']} 65536" for name in maps}
+    assert found["shared"]["uid-map"] == found["plain"]["uid-map"] == "0 0 4294967295"
+
+
+@pytest.mark.parametrize("kind", ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"])
+def test_namespaces_are_its_own(said, kind):
+    """Controls 11 and 13 to 15, and that `host` shares them."""
+    found, _ = said
+    own = [found[name][f"ns-{kind}"] for name in ("plain", "tight", "loose")]
+    assert len(set(own)) == 3 or (kind not in {"mnt", "pid"} and len({own[1], own[2]} - {own[0]}) == 2)
+    if kind in {"ipc", "net", "user", "uts"}:
+        assert found["shared"][f"ns-{kind}"] == own[0]
+
+
+def test_nothing_open_is_left_behind(said):
+    found, _ = said
+    for name in ("tight", "loose", "shared", "netted"):
+        assert found[name]["fds"] == "0 1 2"
+
+
+def test_only_the_usual_devices(said):
+    """Control 22."""
+    found, _ = said
+    usual = {
+        "ptmx", "core", "stderr", "stdout", "stdin", "fd", "urandom", "random", "tty", "full",
+        "zero", "null", "pts", ".confine",
+    }  # fmt: skip
+    assert set(found["tight"]["dev"].split()) == usual
+    assert set(found["shared"]["dev"].split()) == usual | {"kmsg"}
+
+
+def test_limits_of_the_control_group(said):
+    """Controls 23 to 25, read from outside."""
+    found, _ = said
+    assert found["look"] == {
+        "memory.max": "134217728", "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "64",
+        "cpu.max": "100000 100000", "cpu.weight": "100",
+    }  # fmt: skip
+
+
+def test_who_takes_too_much_memory_ends_alone(said):
+    """Control 23."""
+    _, records = said
+    ended = [(r.name, r.signal) for r in records if r.event == "unit" and r.state == "failed"]
+    assert ended == [("services/hungry", 9)]

@@ -362,10 +362,10 @@ static void processes(void)
 static int devour(void)
 {
 	for (int i = 0; i < 4096; i++) {
-		char *block = malloc(1 << 20);
+		volatile char *block = malloc(1 << 20);
 
-		if (block)
-			memset(block, i, 1 << 20);
+		for (int at = 0; block && at < 1 << 20; at += 4096)
+			block[at] = 1;
 	}
 	return 0;
 }

@@ -205,7 +205,7 @@ def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
                 settings = notifying(settings, entry, image.config.env)
                 made = runtime.container_config(
                     settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root,
-                    sandbox=sandbox,
+                    sandbox=sandbox, guard=confined.guard,
                 )  # fmt: skip
             except Error as error:
                 for single in error.all():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from linuxkit.build.cgroups import Value
+    from linuxkit.build.sandbox.compat import Guard
     from linuxkit.build.sandbox.strict import Sandbox
     from linuxkit.spec.model import ImageSettings, Volume
     from linuxkit.spec.parts import Device, Interface
@@ -80,12 +81,14 @@ def container_config(
     bundle: str,
     lower: str,
     sandbox: Sandbox | None = None,
+    guard: Guard | None = None,
 ) -> Bundle:
     """The documents for the container whose folder is ``bundle``.
 
     ``settings`` are merged from label and YAML; ``lower`` is where the image's files lie, in this
     bundle or in that of another container (both without a leading slash).  With a ``sandbox`` the
-    settings are those of :func:`linuxkit.build.sandbox.strict.settings`.  Raises LK0208 and
+    settings are those of :func:`linuxkit.build.sandbox.strict.settings`, with a ``guard`` those of
+    :func:`linuxkit.build.sandbox.compat.guarded`.  Raises LK0208 and
     LK0211, without a place, for volumes and ids that a label names and nobody has, LK0713 for an
     unsafe working directory.
     """
@@ -99,7 +102,7 @@ def container_config(
         cwd=_working_directory(settings.cwd or image.cwd or "/"),
     )
     return Bundle(
-        _config(complete, ids, volumes, _Place(bundle, sandbox)),
+        _config(complete, ids, volumes, _Place(bundle, sandbox, guard)),
         _runtime(settings.runtime or Runtime(), _root_mounts(settings, bundle, lower)),
         bool(settings.readonly),
     )
@@ -137,6 +140,12 @@ class _Place(NamedTuple):
 
     bundle: str
     sandbox: Sandbox | None
+    guard: Guard | None
+
+    @property
+    def namespaces(self) -> list[Value]:
+        """Those that no key of the YAML is about."""
+        return [{"type": "cgroup"}] if self.sandbox or self.guard else []
 
 
 def _config(
@@ -164,8 +173,9 @@ def _config(
             },
             **filled(
                 cgroupsPath=s.cgroups_path,
-                namespaces=_namespaces(s) + ([{"type": "cgroup"}] if place.sandbox else []),
+                namespaces=_namespaces(s) + place.namespaces,
                 devices=[_device(d) for d in s.devices or () if d.path != "all"],
+                seccomp=dict(place.guard.seccomp) if place.guard else None,
                 rootfsPropagation=s.rootfs_propagation,
                 maskedPaths=_list(s.masked_paths),
                 readonlyPaths=_list(s.readonly_paths),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.build.sandbox import grants, never, strict
+from linuxkit.build.sandbox import compat, grants, never, strict
 from linuxkit.spec import labels
 from linuxkit.spec.model import ImageSettings
 from linuxkit.spec.record import replace
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from linuxkit.base.where import Where
+    from linuxkit.build.sandbox.compat import Guard
     from linuxkit.build.sandbox.grants import Privilege
     from linuxkit.build.sandbox.strict import Sandbox
     from linuxkit.spec.decode import Path
@@ -25,11 +26,15 @@ _STRICT_KEYS = ("grant", "seccomp", "ports", "jit", "landlock")
 
 
 class Confined(NamedTuple):
-    """A container's settings, and what of its confinement they cannot say (None for compat)."""
+    """A container's settings, and what of its confinement they cannot say.
+
+    ``sandbox`` is that of the strict profile, ``guard`` that of compat.
+    """
 
     settings: ImageSettings
-    sandbox: Sandbox | None = None
     privileges: tuple[Privilege, ...] = ()
+    sandbox: Sandbox | None = None
+    guard: Guard | None = None
 
 
 def of(entry: Container, spec: Spec) -> str:
@@ -55,8 +60,9 @@ def confine(
     image = str(entry.image)
     if profile == COMPAT:
         raise_all(_strict_only(entry, where))
-        open_settings = labels.settings(entry, image_labels, image)
-        return Confined(open_settings, None, tuple(grants.privileges(open_settings)))
+        merged = labels.settings(entry, image_labels, image)
+        guarded, guard = compat.guarded(merged, arch)
+        return Confined(guarded, tuple(grants.privileges(merged)), guard=guard)
     text = image_labels.get(labels.LABEL, "")
     label = _spelled_out(labels.decode(text, image)) if text else ImageSettings()
     merged = labels.merge(label, entry)
@@ -69,7 +75,7 @@ def confine(
     own = first_id if (merged.userns or "new") == "new" else 0
     settings = strict.settings(merged, entry.name, own)
     sandbox = strict.sandbox(settings, arch, first_id=own, landlock=entry.landlock or "enforce")
-    return Confined(settings, sandbox, tuple(grants.privileges(merged)))
+    return Confined(settings, tuple(grants.privileges(merged)), sandbox=sandbox)
 
 
 def _strict_only(entry: Container, where: Callable[[Path], Where | None]) -> list[Error]:

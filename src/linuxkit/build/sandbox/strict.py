@@ -53,8 +53,6 @@ MASKED = (
 )  # fmt: skip
 READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-_OWN = frozenset({"proc", "devpts"})  # Landlock has rules of their own for where these are
-
 # An option that keeps the one before it from being added.
 _OPPOSITES = (("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec"))
 _PROPAGATION = frozenset(
@@ -146,7 +144,10 @@ def _writable(confined: ImageSettings) -> tuple[tuple[str, ...], tuple[str, ...]
     """Where the container may write, and where of that it may run programs."""
     places = [(each.destination, each.options) for each in confined.tmpfs or ()]
     places += [(each.destination, each.options) for each in confined.binds or ()]
-    places += [(m.target or "", m.options) for m in confined.mounts or () if m.kind not in _OWN]
+    for mount in confined.mounts or ():
+        asked = "rw" in (mount.options or ()) if mount.kind == "proc" else mount.kind != "devpts"
+        if asked:
+            places.append((mount.target or "", mount.options))
     if not confined.readonly:  # a writable root is all of it
         places.append(("/", ("exec",)))
     written = sorted({place for place, options in places if "ro" not in (options or ())})

@@ -121,8 +121,6 @@ def test_weights_are_systemds(tmp_path):
     """Of a unit without any protection systemd tells what each check adds, rounded up."""
     analyze = need("systemd-analyze")
     version = subprocess.run([analyze, "--version"], capture_output=True, text=True, check=True)
-    if not version.stdout.startswith("systemd 252 "):
-        pytest.skip("the weights are those of systemd 252")
     path = tmp_path / "open.service"
     path.write_text("[Service]\nExecStart=/bin/true\n")
     done = subprocess.run(
@@ -131,8 +129,11 @@ def test_weights_are_systemds(tmp_path):
     )  # fmt: skip
     theirs = {row["name"]: row["exposure"] for row in json.loads(done.stdout)}
     checks = {check.name: check.weight for check in exposure.CHECKS}
-    assert checks.keys() == theirs.keys()
     assert len(checks) == len(exposure.CHECKS) == 81
+    if not version.stdout.startswith("systemd 252 "):  # the weights are that one's
+        assert len(checks.keys() & theirs.keys()) > 70
+        return
+    assert checks.keys() == theirs.keys()
     total = sum(checks.values()) - checks["SupplementaryGroups="] - checks["RemoveIPC="]
     for name, told in theirs.items():
         if told is not None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import re
 import struct
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from linuxkit.base import platform, syscalls
 from linuxkit.base.errors import Error
-from linuxkit.build.sandbox import bpf, policy
-from linuxkit.build.sandbox.policy import Action
+from linuxkit.build.sandbox import bpf, compat, policy
+from linuxkit.build.sandbox.policy import Action, Match
 from linuxkit.spec import confinement
 
 ARCHES = sorted(syscalls.MACHINES)
@@ -187,15 +189,14 @@ os._exit(0)
 
 def test_the_kernel_takes_the_program_and_refuses_what_the_policy_does():
     """On this machine's own kernel; calls that pass fail of their arguments, which are all -1."""
-    if platform.host().oci != "amd64":
-        pytest.skip("the numbers are those of amd64")
-    chosen = policy.policy("amd64")
+    arch = platform.host().oci
+    chosen = policy.policy(arch)
     probes = {"uprobe", "uretprobe"}  # the kernel's own traps, which no filter ever sees
-    refused = [n for name, n in syscalls.numbers("amd64").items()
+    refused = [n for name, n in syscalls.numbers(arch).items()
                if n <= syscalls.LAST_KNOWN and name not in chosen.allowed and name not in chosen.conditional
                and name not in chosen.absent and name not in probes]  # fmt: skip
-    numbers = [str(n) for n in [*refused, 900, 1000, syscalls.numbers("amd64")["openat2"]]]
-    program = bpf.compile_filter(chosen, "amd64").hex()
+    numbers = [str(n) for n in [*refused, 900, 1000, syscalls.numbers(arch)["openat2"]]]
+    program = bpf.compile_filter(chosen, arch).hex()
     done = subprocess.run(
         [sys.executable, "-c", KERNEL, program, *numbers], capture_output=True, text=True, check=True
     )
@@ -203,3 +204,63 @@ def test_the_kernel_takes_the_program_and_refuses_what_the_policy_does():
     assert len(refused) > 100
     assert {found[str(n)] for n in refused} == {"1"}
     assert [found[n] for n in numbers[-3:]] == ["38"] * 3
+
+
+class Library:
+    """libseccomp: what OCI runtimes make filters with, as a second opinion."""
+
+    def __init__(self):
+        self.so = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+        self.so.seccomp_init.restype = ctypes.c_void_p
+
+    def filter(self, default, rules):
+        """The program of (action, number, tests); each test is (argument, mask, value)."""
+
+        class Compare(ctypes.Structure):
+            _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+        context = ctypes.c_void_p(self.so.seccomp_init(ctypes.c_uint32(default)))
+        for action, number, tests in rules:
+            compares = (Compare * len(tests))(*[Compare(arg, 7, mask, value) for arg, mask, value in tests])
+            done = self.so.seccomp_rule_add_array(context, ctypes.c_uint32(action), number, len(tests), compares)
+            assert done == 0, (number, done)
+        with tempfile.TemporaryFile() as out:
+            assert self.so.seccomp_export_bpf(context, out.fileno()) == 0
+            self.so.seccomp_release(context)
+            out.seek(0)
+            return out.read()
+
+
+def test_libseccomp_makes_the_same_of_the_policy():
+    """Number by number, and at every edge of the arguments that count."""
+    arch = platform.host().oci
+    chosen, numbers = policy.policy(arch), syscalls.numbers(arch)
+    rules = [(bpf.RET_ALLOW, numbers[name], ()) for name in chosen.allowed if name in numbers]
+    rules += [
+        (bpf.RET_ALLOW, numbers[name], (match,))
+        for name, tests in chosen.conditional.items() if name in numbers
+        for match in tests
+    ]  # fmt: skip
+    theirs = Library().filter(bpf.RET_ERRNO | bpf.EPERM, rules)
+    ours = bpf.compile_filter(chosen, arch)
+    for name, number in numbers.items():
+        if number > syscalls.LAST_KNOWN or name in chosen.absent:
+            continue
+        for match in chosen.conditional.get(name, (Match(0, 0, 0),)):
+            for value in edges(match):
+                arguments = [0] * 6
+                arguments[match.argument] = value
+                found = bpf.run(ours, arch, number, arguments)
+                assert found == bpf.run(theirs, arch, number, arguments), (name, arguments)
+
+
+def test_the_list_of_compat_as_runtimes_compile_it():
+    arch = platform.host().oci
+    numbers, written = syscalls.numbers(arch), compat.seccomp(arch)
+    assert written["defaultAction"] == "SCMP_ACT_ALLOW"
+    (row,) = written["syscalls"]
+    rules = [(bpf.RET_ERRNO | row["errnoRet"], numbers[name], ()) for name in row["names"]]
+    program = Library().filter(bpf.RET_ALLOW, rules)
+    refused = {n for n in range(600) if bpf.run(program, arch, n) != bpf.RET_ALLOW}
+    assert refused == {numbers[name] for name in compat.refused(arch)}
+    assert {"bpf", "keyctl", "reboot", "perf_event_open"} <= set(row["names"])

@@ -36,6 +36,9 @@ services:
     command: ["/probe", "listen"]
   - name: plain
     image: test/probe:1
+    capabilities: [CAP_KILL]  # so that compat adds nothing of its own
+  - name: guarded
+    image: test/probe:1
   - name: tight
     profile: strict
     image: test/probe:1
@@ -89,7 +92,7 @@ services:
     binds: ["/sys/fs/cgroup:/host:ro"]
 """
 )
-PROBES = ("plain", "tight", "loose", "shared", "netted")
+PROBES = ("plain", "guarded", "tight", "loose", "shared", "netted")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +181,16 @@ ROWS = [
     (18, "fill-tmp", {"plain": "ok", "tight": "ENOSPC", "loose": "ok"}),
     (19, "write-bound", {"tight": "EROFS", "loose": "ok"}),
     (19, "read-bound", {"tight": "ok", "loose": "ok"}),
+    ("compat", "write-core-pattern", {"plain": "ok", "guarded": "EROFS"}),
+    ("compat", "cgroup", {"plain": "0::/plain", "guarded": "0::/"}),
+    ("compat", "call-keyctl", {"plain": "ok", "guarded": "EPERM"}),
+    ("compat", "call-bpf", {"plain": "EINVAL", "guarded": "EPERM"}),
+    ("compat", "call-userfaultfd", {"plain": "ok", "guarded": "EPERM"}),
+    ("compat", "call-io-uring", {"plain": "EFAULT", "guarded": "EFAULT"}),
+    ("compat", "new-user-namespace", {"plain": "ok", "guarded": "ok"}),
+    ("compat", "write-root", {"plain": "ok", "guarded": "ok"}),
+    ("compat", "interfaces", {"plain": "lo eth0", "guarded": "lo eth0"}),
+    ("compat", "call-i386", {"plain": "ok", "guarded": "ok"}),
     (20, "read-kallsyms", {"plain": "ok", "tight": "ENOENT", "loose": "ok"}),
     (20, "read-core-pattern", {"tight": "ENOENT", "loose": "ok"}),
     (20, "write-core-pattern", {"tight": "ENOENT", "loose": "EACCES"}),

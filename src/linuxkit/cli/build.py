@@ -95,6 +95,7 @@ def main(args: argparse.Namespace) -> int:
         **_sbom_time(args),
     )
     _tell_grants(plan)
+    _tell_exposure(plan, project.spec)
     linuxkit.fetch(plan, store=store)
     system = linuxkit.assemble(plan, store=store)
     _tell_gaps(project.spec, system)
@@ -221,6 +222,18 @@ def _tell_gaps(spec: linuxkit.Spec, system: System) -> None:
         )
 
 
+def _tell_exposure(plan: linuxkit.Plan, spec: linuxkit.Spec) -> None:
+    """One line about what upstream's way leaves open, for a file that names no profile."""
+    from linuxkit.build.audit import report
+
+    if spec.profile is None and any(each.profile == "compat" for each in plan.confinement):
+        worst = report.of_plan(plan, spec).worst
+        events.note(
+            f"profile: compat, for none is named; exposure up to {worst:.1f} of 10 "
+            "(linuxkit audit tells more)"
+        )
+
+
 def _stream(system: System, wish: Wish) -> None:
     writer = formats.find_streamable(wish.formats[0])
     if wish.stream == "-":
@@ -266,6 +279,7 @@ def _result_json(
         "artifacts": [{**each.to_json(), "directory": str(each.directory)} for each in artifacts],
         "grants": [grant.to_json() for grant in plan.grants],
         "verified": dict(verified),
+        "confinement": [each.to_json() for each in plan.confinement],
         "seconds": round(took_s, 3),
     }
     if sizes:

@@ -42,7 +42,9 @@ FLAGS = (
     "-fstack-protector-strong", "-ffunction-sections", "-fdata-sections",
     "-Wl,--gc-sections,-z,relro,-z,now",
 )  # fmt: skip
-PROGRAMS = {"init": 150 * 1024, "service": 150 * 1024, "confine": 64 * 1024}
+PROGRAMS = {
+    "init": 150 * 1024, "service": 150 * 1024, "confine": 64 * 1024, "stage": 64 * 1024,
+}  # fmt: skip
 """Name → how many bytes it may have; its files are in its folder below ``guest``, and in ``include``."""
 
 

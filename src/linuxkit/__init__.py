@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         load,
         open_lock,
         open_store,
+        own_tools,
         resolve,
         run,
     )
@@ -59,6 +60,7 @@ __all__ = [
     "load",
     "open_lock",
     "open_store",
+    "own_tools",
     "resolve",
     "run",
 ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from linuxkit.base.where import Where
     from linuxkit.build.source import Source
+    from linuxkit.disk.tools import Tools
     from linuxkit.runners.options import Options
     from linuxkit.runners.result import Result
     from linuxkit.sources.lock import Lock
@@ -43,6 +44,7 @@ __all__ = [
     "load",
     "open_lock",
     "open_store",
+    "own_tools",
     "resolve",
     "run",
 ]
@@ -162,19 +164,29 @@ def emit(
     directory: str | Path = ".",
     name: str,
     compression: str = "zstd",
+    tools: Tools | None = None,
 ) -> tuple[Artifact, ...]:
     """Write the system in each of ``formats`` as ``directory``/``name``….
 
     ``compression`` of an initramfs: none, gzip, zstd, lz4 or xz, with a level as in "zstd:19".
+    ``tools`` make disk images; by default they are :func:`own_tools`.
     Raises LK0701 for a format that does not exist, LK06xx for such a compression, LK0102.
     """
     from linuxkit import formats as writers
     from linuxkit.tree import compress
 
-    options = writers.Options(compress.parse(compression))
+    options = writers.Options(compress.parse(compression), tools or own_tools(system.store))
     return writers.emit(
         system, formats, directory=Path(directory), name=name, options=options
     )
+
+
+def own_tools(store: Store) -> Tools:
+    """The programs that disk images are made with: Debian's, pinned, kept in ``store``."""
+    from linuxkit.recipes.toolroot import ToolRoot
+    from linuxkit.sources.packages import pool_of
+
+    return ToolRoot(store, pool_of(store))
 
 
 def run(artifact: Artifact | str | Path, options: Options | None = None) -> Result:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from linuxkit.base.errors import Error, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 _TAIL_LINES = 12
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
@@ -45,19 +47,20 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout_s: float | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run ``argv`` to its end and keep its output.
 
     ``env`` is added to a small fixed environment (PATH, C locale, UTC), so that the host's
-    settings do not reach results; no program is looked for in the working folder.  Raises LK0901
-    (not found), LK0902 (failed), LK0903 (time-out).
+    settings do not reach results; no program is looked for in the working folder.  ``pass_fds``
+    are descriptors that it inherits.  Raises LK0901 (not found), LK0902 (failed), LK0903
+    (time-out).
     """
     words = [os.fspath(word) for word in argv]
-    full = {"PATH": _path(), "LC_ALL": "C", "TZ": "UTC", **(env or {})}
     try:
         done = subprocess.run(
-            words, input=stdin, capture_output=True, env=full, cwd=cwd, timeout=timeout_s,
-            check=False,
+            words, input=stdin, capture_output=True, env=_environment(env), cwd=cwd,
+            timeout=timeout_s, check=False, pass_fds=pass_fds,
         )  # fmt: skip
     except FileNotFoundError as error:
         raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
@@ -72,6 +75,48 @@ def run(
             "LK0902", f'"{words[0]}" {why}', detail=replay(words, _tail(done.stderr or done.stdout))
         )  # fmt: skip
     return Completed(done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def feeding(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Iterator[BinaryIO]:
+    """Run ``argv`` with what the block writes as its input; it has ended after the block.
+
+    A block that fails ends it.  Otherwise as :func:`run`; raises LK0901, LK0902.
+    """
+    import tempfile
+
+    words = [os.fspath(word) for word in argv]
+    with contextlib.ExitStack() as stack:
+        said = stack.enter_context(tempfile.TemporaryFile())  # a pipe would fill while we write
+        try:
+            process = subprocess.Popen(
+                words, stdin=PIPE, stdout=said, stderr=said, env=_environment(env),
+                pass_fds=pass_fds,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
+        stack.enter_context(process)
+        stack.callback(process.kill)  # of no effect on one that has ended
+        if process.stdin is None:
+            raise AssertionError
+        with contextlib.suppress(BrokenPipeError):  # its status tells why it stopped reading
+            yield cast("BinaryIO", process.stdin)
+            process.stdin.close()
+        if process.wait():
+            said.seek(0)
+            raise Error(
+                "LK0902", f'"{words[0]}" {status(process.returncode)}',
+                detail=replay(words, _tail(said.read())),
+            )  # fmt: skip
+
+
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    return {"PATH": _path(), "LC_ALL": "C", "TZ": "UTC", **(more or {})}
 
 
 def start(

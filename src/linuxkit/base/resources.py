@@ -29,3 +29,9 @@ def examples() -> Path:
 def guest(arch: str, program: str) -> Path:
     """A guest program built for the OCI architecture ``arch``; it need not exist."""
     return _PACKAGE / "data" / "guest" / arch / program
+
+
+def tools() -> Path:
+    """The folder of recipes for the programs that disk images are made with."""
+    shipped = _PACKAGE / "data" / "tools"
+    return shipped if shipped.is_dir() else _CHECKOUT / "tools"

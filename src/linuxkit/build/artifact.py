@@ -28,8 +28,8 @@ class OutFile(NamedTuple):
 class BootFacts(NamedTuple):
     """What a runner must know, so that users need give no hints."""
 
-    firmware: str  # "direct": the machine loads kernel and initrd itself
-    root: str  # "initramfs"
+    firmware: str  # "bios", "uefi", "any"; "direct": the machine loads kernel and initrd itself
+    root: str  # "initramfs", or the kind of file system on the disk
     cmdline: str
     console: str  # device name without /dev/, or ""
     least_ram_mib: int

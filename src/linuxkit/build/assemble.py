@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base import digest as digests
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.build import apk, rewrite
+from linuxkit.build import apk, drivers, rewrite
 from linuxkit.build import kernel as kernels
 from linuxkit.build.plan import EPOCH, REWRITER, DataSegment, ImageSegment, Item, Origin
 from linuxkit.build.root import Root, listed, listing
@@ -77,7 +77,7 @@ def _modules(kernel: Kernel, store: Store, root: Root) -> Built:
             done = _store_tar(kernel.key, entries, kernel.origin, store)
             names = _store_listing(kernel.key, entries, store)
     root.add_listing(store.read(names.digest, _LISTING_LIMIT), who)
-    return Built("kernel modules", kernel.key, done)
+    return Built(drivers.SEGMENT, kernel.key, done)
 
 
 def _image(segment: ImageSegment, store: Store) -> tuple[Built, bytes | None]:

@@ -54,3 +54,11 @@ def least_ram_mib(system: System, initrd_size: int) -> int:
     tree = sum(segment.tar.size for segment in system.segments) / _MIB
     unpacking = 48 + 2 * tree + 1.5 * initrd_size / _MIB
     return math.ceil(max(76 + tree, unpacking))
+
+
+def least_ram_of_disk_root(initrd_size: int) -> int:
+    """The same for a system whose root stays on a disk, with a small initramfs that finds it.
+
+    Measured with Debian's 6.12 cloud kernel: 80 MiB for an initramfs of 2.
+    """
+    return math.ceil(76 + 4 * initrd_size / _MIB)

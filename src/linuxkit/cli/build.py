@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from linuxkit.build.system import Size, System
     from linuxkit.cli.arguments import Parser
+    from linuxkit.disk.tools import Tools
+    from linuxkit.oci.store import Store
     from linuxkit.tree.compress import Compression
 
 _REPORT = "report"
@@ -39,6 +41,7 @@ class Wish(NamedTuple):
     arch: str
     compression: Compression
     report: bool  # print the sizes
+    host_tools: bool
 
 
 def configure(parser: Parser) -> None:
@@ -61,6 +64,8 @@ def configure(parser: Parser) -> None:
     parser.add_optional(
         "--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text
     )
+    text = "programs that make disk images: own (pinned; the usual ones) or host"
+    add("--tools", "WHICH", text, default="own")
     switch("--offline", "fetch nothing; say what is missing")
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
@@ -109,6 +114,7 @@ def main(args: argparse.Namespace) -> int:
         directory=wish.directory,
         name=wish.name,
         compression=str(wish.compression),
+        tools=_tools(wish, store),
     )
     sizes = system.sizes(wish.compression) if wish.report else ()
     inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
@@ -144,13 +150,26 @@ def decide(args: argparse.Namespace) -> Wish:
         inputs.arch(args.arch),
         compress.parse(args.compress),
         args.size == _REPORT,
+        host_tools=_host_tools(args.tools),
     )
+
+
+def _host_tools(which: str) -> bool:
+    if which not in {"own", "host"}:
+        hint = "own: pinned by a lock and fetched; host: what is installed here"
+        raise Error("LK0113", f'--tools: "{which}" is neither own nor host', hint=hint)
+    return which == "host"
+
+
+def _tools(wish: Wish, store: Store) -> Tools:
+    from linuxkit.disk.tools import HostTools
+
+    return HostTools() if wish.host_tools else linuxkit.own_tools(store)
 
 
 def _formats(args: argparse.Namespace) -> tuple[str, ...]:
     names = [name for words in args.format for name in words.split(",") if name]
-    for name in names:
-        formats.find(name)
+    formats.check(names)
     if args.pull and args.offline:
         raise Error("LK0114", "--pull and --offline exclude each other")
     if not args.o:
@@ -249,10 +268,17 @@ def _summary(artifacts: Sequence[linuxkit.Artifact], took_s: float) -> str:
         for each in artifacts
         for file in each.files
     ]
-    bootable = [each for each in artifacts if each.boot and each.boot.firmware == "direct"]
-    name = bootable[0].directory / bootable[0].name if bootable else ""
-    hint = f"; boot it with: linuxkit run {name}" if name else ""
+    bootable = [each for each in artifacts if each.boot]
+    hint = f"; boot it with: linuxkit run {_runnable(bootable)}" if bootable else ""
     return table(rows) + f"\nbuilt in {took_s:.1f} s{hint}"
+
+
+def _runnable(bootable: Sequence[linuxkit.Artifact]) -> Path:
+    """What `run` is given: the system's name where that is enough, else a file."""
+    first = bootable[0]
+    if first.boot and first.boot.firmware == "direct":
+        return first.directory / first.name
+    return first.directory / first.files[0].name
 
 
 def size_table(sizes: Sequence[Size]) -> str:

@@ -41,6 +41,7 @@ VERBS = {
     "kernel": "kernels: what ours are made of, how hard they are, what tells two apart",
     "cache": "images in the store: list, pull, import, export, forget, check, collect",
     "formats": "list the output formats",
+    "tools": "programs that disk images are made with: list, fetch, lock",
     "completion": "print the completion script of a shell",
     "version": "print the version",
 }
@@ -60,7 +61,7 @@ _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 _USAGE_CODES = (
     "LK0101", "LK011", "LK02", "LK0302", "LK0325", "LK0418", "LK0613", "LK0701", "LK0709",
     "LK072", "LK0801", "LK081", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445", "LK0332",
-    "LK075",
+    "LK075", "LK0744", "LK0746", "LK0747", "LK0906",
 )  # fmt: skip
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419")
 

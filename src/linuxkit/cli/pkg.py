@@ -108,7 +108,7 @@ def _lock(
         recipes = [
             one for one in recipes if any(relock.is_stale(one, old, arch) for arch in arches)
         ]
-    refreshed = _refresh(old, recipes, arches, store, keyring)
+    refreshed = refresh(old, recipes, arches, store, keyring)
     data = locks.encode(refreshed.lock)
     lines = relock.differences(old, refreshed.lock)
     print("\n".join(lines) if lines else "no package changes")
@@ -120,13 +120,14 @@ def _lock(
     return 0
 
 
-def _refresh(
+def refresh(
     old: Lock,
     recipes: Sequence[Recipe],
     arches: Sequence[str],
     store: Store,
     keyring: Sequence[Path],
 ) -> Refreshed:
+    """Lock ``recipes`` anew from the archives that the user or the host has chosen."""
     from linuxkit.recipes import relock
     from linuxkit.sources.packages import bench_of
 

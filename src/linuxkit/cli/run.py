@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import linuxkit
 from linuxkit import runners
 from linuxkit.base import events, files, platform
 from linuxkit.base.errors import Error, printable
@@ -26,7 +27,7 @@ def configure(parser: Parser) -> None:
         "Boot what `linuxkit build` wrote, on this terminal.  Ctrl-A x leaves, Ctrl-A h helps.\n"
         "Status 0: the guest was well and ended in order; 4: it was not; 124: --timeout."
     )
-    text = "the system's name, with its folder, or its JSON file; upstream's `qemu NAME` works"
+    text = "the system's name, or a file of it, with its folder; upstream's `qemu NAME` works"
     parser.add_argument("words", nargs="+", metavar="NAME", help=text)
     add, switch = parser.add_value, parser.add_switch
     add("--cpus", "N", "processors (1)", convert=int, default=1)
@@ -44,6 +45,9 @@ def configure(parser: Parser) -> None:
     add("--machine", "NAME", "kind of machine: q35, pc, microvm … (else what the kernel needs)")
     add("--accel", "NAME", "kvm or tcg (else found by a trial)")
     add("--qemu", "PATH", "the QEMU program to use")
+    switch("--uefi", "start with UEFI firmware, whatever the image is made for")
+    add("--fw", "FILE", "UEFI firmware (else that of `linuxkit tools`)")
+    switch("--iso", "the file is a CD-ROM image, although its name does not say so")
     add("--device", "TEXT", "a device, in QEMU's words", default=[])
     add("--state", "DIR", "folder of disks made here (else NAME-state)")
     switch("--no-reboot", "end when the guest reboots")
@@ -64,7 +68,8 @@ def _seconds(text: str) -> float:
 def main(args: argparse.Namespace) -> int:
     """Run it; the status is the guest's judgement."""
     runner, name = _target(args.words)
-    artifact = runners.locate(name, platform.arch(args.arch).oci if args.arch else "")
+    arch = platform.arch(args.arch).oci if args.arch else ""
+    artifact = runners.locate(name, arch, cd=args.iso)
     machine = runners.Options(
         cpus=args.cpus,
         memory_mib=args.mem,
@@ -79,6 +84,9 @@ def main(args: argparse.Namespace) -> int:
         cache=Path(args.cache) if args.cache else None,
         reboot=not args.no_reboot,
         timeout_s=args.timeout,
+        firmware="uefi" if args.uefi else "",
+        firmware_file=args.fw,
+        tools=linuxkit.own_tools(linuxkit.open_store(args.cache or None)),
     )
     for forward in machine.forwards:
         events.note(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from linuxkit.build.artifact import Artifact, BootFacts
     from linuxkit.build.system import System
+    from linuxkit.disk.tools import Tools
     from linuxkit.formats.output import Output
     from linuxkit.tree.compress import Compression
 
@@ -28,13 +29,30 @@ _TABLE = {
     "tar": ("tar", "Tar", "the root file system as a tar archive"),
     "tar-kernel-initrd": ("initrd", "TarKernelInitrd", "the same three files in one tar archive"),
     "docker": ("tar", "Docker", "a build context: the root file system and a Dockerfile"),
+    "kernel+squashfs": ("diskroot", "KernelSquashfs", "kernel, and the root as a squashfs disk"),
+    "kernel+erofs": ("diskroot", "KernelErofs", "kernel, and the root as an erofs disk"),
+    "kernel+iso": ("diskroot", "KernelIso", "kernel, and the root as a CD-ROM"),
+    "iso-bios": ("cd", "IsoBios", "a CD-ROM for a BIOS; the root is the CD"),
+    "iso-efi": ("cd", "IsoEfi", "a CD-ROM for UEFI; the root is the CD"),
+    "iso-efi-initrd": ("cd", "IsoEfiInitrd", "a CD-ROM for UEFI; the system runs from memory"),
+    "iso-hybrid": ("cd", "IsoHybrid", "a CD-ROM or USB stick for a BIOS and UEFI"),
+    "raw-bios": ("disk", "RawBios", "a disk for a BIOS"),
+    "raw-efi": ("disk", "RawEfi", "a disk for UEFI, with a unified kernel image"),
+    "qcow2-bios": ("disk", "Qcow2Bios", "the same as raw-bios, for QEMU"),
+    "qcow2-efi": ("disk", "Qcow2Efi", "the same as raw-efi, for QEMU"),
+    "uki": ("efi", "Uki", "a unified kernel image: one program for UEFI"),
 }  # fmt: skip
+
+
+_SAME_FILE = ({"kernel+iso", "iso-bios"}, {"vhd", "dynamic-vhd"})
+"""Formats that upstream has given one file name."""
 
 
 class Options(NamedTuple):
     """What a user may choose of a format's making."""
 
     compression: Compression
+    tools: Tools
 
 
 class Format(Protocol):
@@ -78,15 +96,29 @@ def find_streamable(name: str) -> Streamable:
     return cast("Streamable", found)
 
 
+def check(names: Sequence[str]) -> None:
+    """Whether all of these can be written side by side.  Raises LK0701, LK0747."""
+    for name in names:
+        find(name)
+    for group in _SAME_FILE:
+        if len(group.intersection(names)) > 1:
+            both = " and ".join(sorted(group))
+            raise Error(
+                "LK0747", f"{both} write a file of the same name",
+                hint="build one of them with another --name or --dir",
+            )  # fmt: skip
+
+
 def emit(
     system: System, names: Sequence[str], *, directory: Path, name: str, options: Options
 ) -> tuple[Artifact, ...]:
     """Write the system in each format called for; on an error no file of it is left.
 
-    Raises LK0701 before any work, LK0102 when the files cannot be written.
+    Raises LK0701 and LK0747 before any work, LK0102 when the files cannot be written.
     """
     from linuxkit.formats.output import write_artifact  # help texts need the table only
 
+    check(names)
     chosen = [(wanted, find(wanted)) for wanted in dict.fromkeys(names)]
     return tuple(
         write_artifact(system, wanted, found, directory=directory, name=name, options=options)

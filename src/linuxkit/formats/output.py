@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from linuxkit.base import events, files
@@ -36,7 +37,7 @@ class Output:
 
     def __exit__(self, *error: object) -> None:
         if error[0] is None:
-            self.files = tuple(OutFile(r, name, out.tell()) for r, name, out in self._open)
+            self.files = tuple(OutFile(r, name, _length(out)) for r, name, out in self._open)
         self._stack.__exit__(*error)  # type: ignore[arg-type] # the three are passed on as they came
 
     def file(self, role: str, suffix: str) -> BinaryIO:
@@ -45,6 +46,12 @@ class Output:
         out = self._stack.enter_context(files.replacing(self._directory / name, sync=False))
         self._open.append((role, name, out))
         return out
+
+
+def _length(out: BinaryIO) -> int:
+    """Tools write to the file too, so its position says nothing."""
+    out.flush()
+    return os.fstat(out.fileno()).st_size
 
 
 def write_artifact(

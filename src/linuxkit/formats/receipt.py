@@ -34,8 +34,8 @@ _WRITER = 1
 
 def build_of(system: System, options: Options) -> Digest:
     """What is being written: the plan, how it is compressed, and by which version of the tool."""
-    compression = options.compression.form
-    return digests.of_value([_WRITER, REWRITER, __version__, system.plan.digest, compression])
+    chosen = [options.compression.form, options.tools.identity]
+    return digests.of_value([_WRITER, REWRITER, __version__, system.plan.digest, *chosen])
 
 
 def find(store: Store, build: Digest, sidecar: Path) -> Artifact | None:

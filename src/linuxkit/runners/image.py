@@ -13,29 +13,78 @@ from linuxkit.base.digest import Digest
 from linuxkit.base.errors import Error, suggestion
 from linuxkit.build import artifact as artifacts
 from linuxkit.build.artifact import Artifact, BootFacts, OutFile
+from linuxkit.runners.firmware import DRIVES
 
 _FORMAT = "kernel+initrd"
-_ROLES = {"kernel": "-kernel", "initrd": "-initrd.img", "cmdline": "-cmdline"}
+_ROLES = {
+    "kernel": "-kernel", "initrd": "-initrd.img", "cmdline": "-cmdline", "root": "-squashfs.img",
+}  # fmt: skip
 _CONSOLE = re.compile(r"(?:^|\s)console=([A-Za-z0-9]+)")
 _MAX_CMDLINE = 1 << 16
+# Of several formats of one system: the one that starts soonest.
+_ORDER = ("direct", "bios", "any", "uefi")
 
 
-def locate(wanted: str | Path, arch: str = "") -> Artifact:
-    """The artifact called ``wanted``: ``NAME``, ``DIR/NAME`` or the path of a sidecar.
+def locate(wanted: str | Path, arch: str = "", *, cd: bool = False) -> Artifact:
+    """The artifact called ``wanted``: ``NAME``, ``DIR/NAME``, a file of it, or its sidecar.
 
-    ``arch`` is an OCI name, for files without a sidecar; "" means the host's.  Raises LK0801 when
-    nothing of that name was built, LK0102, LK0702, and LK0813 when the sidecar disagrees.
+    ``arch`` is an OCI name and ``cd`` says that a file is a CD-ROM image, for files without a
+    sidecar; "" means the host's.  Raises LK0801 when nothing of that name was built, LK0102,
+    LK0702, and LK0813 when the sidecar disagrees.
     """
     path = Path(wanted)
     if path.suffix == ".json" and path.is_file():
         return _of_arch(artifacts.load(path), arch)
     folder, name = path.parent, path.name
-    sidecar = folder / f"{name}.{_FORMAT}.json"
-    if name and sidecar.is_file():
-        return _of_arch(artifacts.load(sidecar), arch)
-    if name and (folder / (name + _ROLES["kernel"])).is_file():
+    if not name:
+        raise _missing(path)
+    if path.is_file():
+        found = _owner(path)
+        return _of_arch(found, arch) if found else _from_image(path, arch, cd=cd)
+    found = _best(folder, name)
+    if found:
+        return _of_arch(found, arch)
+    if (folder / (name + _ROLES["kernel"])).is_file():
         return _from_files(folder, name, arch or platform.host().oci)
     raise _missing(path)
+
+
+def _best(folder: Path, name: str) -> Artifact | None:
+    """Of the formats that were built of ``name``, the usual one, else the quickest to start."""
+    usual = folder / f"{name}.{_FORMAT}.json"
+    if usual.is_file():
+        return artifacts.load(usual)
+    try:
+        listed = sorted(p for p in folder.iterdir() if _is_sidecar(p.name, name))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise files.os_error(error, "read", folder) from error
+    found = [artifacts.load(path) for path in listed]
+    ready = [each for each in found if each.boot]
+    return min(ready or found, key=_rank, default=None)
+
+
+def _is_sidecar(file: str, name: str) -> bool:
+    return file.startswith(f"{name}.") and file.endswith(".json")
+
+
+def _rank(found: Artifact) -> int:
+    return _ORDER.index(found.boot.firmware) if found.boot else len(_ORDER)
+
+
+def _owner(path: Path) -> Artifact | None:
+    """The artifact that the file ``path`` belongs to."""
+    for sidecar in sorted(path.parent.glob("*.json")):
+        if not path.name.startswith(sidecar.name.partition(".")[0]):
+            continue
+        try:
+            found = artifacts.load(sidecar)
+        except Error:
+            continue  # some other JSON file
+        if found.boot and path.name in [file.name for file in found.files]:
+            return found
+    return None
 
 
 def _of_arch(found: Artifact, arch: str) -> Artifact:
@@ -48,16 +97,32 @@ def _of_arch(found: Artifact, arch: str) -> Artifact:
     return found
 
 
+def _from_image(path: Path, arch: str, *, cd: bool) -> Artifact:
+    """A disk or CD-ROM image that nothing is known of but its name."""
+    cd = cd or path.suffix == ".iso"
+    if not cd and path.suffix not in DRIVES:
+        raise _missing(path)
+    file = OutFile("cd" if cd else "disk", path.name, path.stat().st_size)
+    arch = platform.arch(arch).oci if arch else platform.host().oci
+    # What it prints on is its own affair; nobody is to be warned of what is not known.
+    facts = BootFacts("any", "unknown", "", platform.arch(arch).console, 0)
+    return Artifact("", path.stem, path.parent, arch, Digest(""), (file,), facts)
+
+
 def _from_files(folder: Path, name: str, arch: str) -> Artifact:
-    found = []
+    found: list[OutFile] = []
     for role, ending in _ROLES.items():
         path = folder / (name + ending)
-        if path.is_file():
+        if path.is_file() and not (role == "root" and any(f.role == "initrd" for f in found)):
             found.append(OutFile(role, path.name, path.stat().st_size))
     cmdline = _read(folder / (name + _ROLES["cmdline"]))
     consoles = _CONSOLE.findall(cmdline)
+    on_disk = any(file.role == "root" for file in found)
+    if on_disk and "root=" not in cmdline:
+        cmdline = f"{cmdline} root=/dev/vda".strip()
     # "ttyS0" of "console=ttyS0,115200"; the last one named is the one programs get.
-    boot = BootFacts("direct", "initramfs", cmdline, consoles[-1] if consoles else "", 0)
+    root = "squashfs" if on_disk else "initramfs"
+    boot = BootFacts("direct", root, cmdline, consoles[-1] if consoles else "", 0)
     arch = platform.arch(arch).oci
     return Artifact(_FORMAT, name, folder, arch, Digest(""), tuple(found), boot)
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, printable, suggestion
+
+if TYPE_CHECKING:
+    from linuxkit.disk.tools import Tools
 
 _DISK_FORMATS = ("qcow2", "raw")
 _NETWORKS = ("user", "none", "bridge", "tap")
@@ -61,6 +64,10 @@ class Options:
     cache: Path | None = None  # where the trial's result is kept; None: the usual store
     reboot: bool = True  # False: a reboot ends the machine
     timeout_s: float | None = None
+    firmware: str = ""  # "uefi" or "bios"; "": what the artifact is made for
+    firmware_file: str = ""  # UEFI firmware; "": that of the tools
+    # Where UEFI firmware comes from; None: the host's.
+    tools: Tools | None = field(default=None, compare=False)
 
     def check(self) -> None:
         """Refuse what no machine can be.  Raises LK0812 and LK0813."""

@@ -19,7 +19,7 @@ from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.platform import arch as find_arch
 from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
-from linuxkit.runners import accel, disks
+from linuxkit.runners import accel, disks, firmware
 from linuxkit.runners.report import PORT
 from linuxkit.runners.running import Running, Wires
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from linuxkit.build.artifact import Artifact
+    from linuxkit.runners.firmware import Firmware
     from linuxkit.runners.options import Forward, Options
 
 _DEBIAN = {"amd64": "qemu-system-x86", "arm64": "qemu-system-arm"}
@@ -43,13 +44,13 @@ class Host(NamedTuple):
     control: int
     drives: tuple[disks.Drive, ...] = ()
     identity: str = ""  # the card's address and the machine's id derive from it
+    firmware: Firmware | None = None  # None: the machine's own
 
 
 def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]:
     """The arguments of QEMU, without its own name.  Raises LK0814 when it is not bootable."""
-    boot = artifact.boot
-    kernel, initrd = artifact.path("kernel"), artifact.path("initrd")
-    if boot is None or kernel is None:
+    boot, medium = artifact.boot, firmware.medium(artifact)
+    if boot is None or (medium is None and artifact.path("kernel") is None):
         raise Error(
             "LK0814",
             f'the format "{artifact.format}" of "{artifact.name}" cannot be booted by QEMU',
@@ -64,15 +65,26 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         "-smp", str(options.cpus),
         "-m", str(options.memory_mib),
         "-uuid", _uuid(host.identity),
-        "-kernel", str(kernel),
-        *(("-initrd", str(initrd)) if initrd else ()),
-        "-append", boot.cmdline,
+        *_kernel(artifact),
         "-serial", "mon:stdio",
+        *firmware.words(medium, host.firmware, bus),
         *_devices(bus, host),
         *_network(bus, options, host),
         *(word for device in options.devices for word in ("-device", device)),
         *(() if options.reboot else ("-no-reboot",)),
     )  # fmt: skip
+
+
+def _kernel(artifact: Artifact) -> Iterator[str]:
+    """What QEMU loads itself; nothing where firmware reads a disk."""
+    kernel, initrd = artifact.path("kernel") or artifact.path("uki"), artifact.path("initrd")
+    if kernel is None:
+        return
+    yield from ("-kernel", str(kernel))
+    if initrd:
+        yield from ("-initrd", str(initrd))
+    if artifact.boot and artifact.path("kernel"):  # a unified image has its own
+        yield from ("-append", artifact.boot.cmdline)
 
 
 def machine_of(artifact: Artifact, options: Options) -> str:
@@ -173,13 +185,14 @@ def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Ru
     """Start the machine and come back at once.
 
     Its console is kept (``Running.console``), or is this process's terminal when ``attached``.
-    Raises LK0901 (no QEMU), LK0810 (bad disk), LK0813 (no such machine), LK0814.
+    Raises LK0901 (no QEMU), LK0810 (bad disk), LK0813 (no such machine), LK0814, LK0830.
     """
     options.check()
     _warn(artifact, options)
     program = emulator(artifact.arch, options.program)
     state = options.state or artifact.directory / f"{artifact.name}-state"
     drives = disks.prepare(options.disks, state)
+    found = firmware.find(artifact, options.firmware, options.firmware_file, options.tools)
     chosen = accel.choose(program, artifact.arch, options.accel, options.cache or default_root())
     identity = str(state.absolute())
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -188,7 +201,7 @@ def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Ru
             ours.enter_context(mine)
             theirs.enter_context(other)
         report, control = (other.fileno() for _, other in pairs)
-        host = Host(chosen, report, control, drives, identity)
+        host = Host(chosen, report, control, drives, identity, found)
         argv = (str(program), *command(artifact, options, host))
         stdin, stdout = theirs.enter_context(Wires.console(attached=attached))
         began = time.monotonic()

@@ -1,0 +1,191 @@
+"""Disks that firmware starts from: for a BIOS, for UEFI, or for both.
+
+The system is an initramfs on them, so it runs from memory and needs nothing of the disk later.
+Raw disks are kept in the store: the containers of other formats are made of the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from linuxkit.base import events
+from linuxkit.base.errors import Error
+from linuxkit.disk import bios, fat, partitions
+from linuxkit.disk import tools as tools_
+from linuxkit.disk.partitions import MIB, SECTOR, Partition
+from linuxkit.formats import efi, identity, payload, rootfs
+from linuxkit.formats.output import copy_blob
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from linuxkit.build.artifact import BootFacts
+    from linuxkit.build.system import System
+    from linuxkit.formats import Options
+    from linuxkit.formats.output import Output
+    from linuxkit.formats.payload import Payload
+    from linuxkit.oci.store import Blob
+
+BIOS, EFI, BOTH = "bios", "uefi", "any"
+_LABEL = "LINUXKIT"
+_GAP = 34  # the first sector behind the table of GPT
+
+
+def disk(system: System, firmware: str, options: Options) -> tuple[Blob, BootFacts]:
+    """The raw disk for ``firmware``, and how it boots.
+
+    Raises LK0742 to LK0746 and what the tools raise.
+    """
+    if firmware == BIOS and system.plan.arch != "amd64":
+        raise Error(
+            "LK0746", f"machines with {system.plan.arch} have no BIOS",
+            hint="take the format for UEFI, such as raw-efi",
+        )  # fmt: skip
+    found = payload.whole(system, options)
+    make = {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware]
+
+    def write(out: BinaryIO) -> None:
+        with events.task("pack", f"disk ({firmware})", unit=""):
+            make(system, found, out, options)
+
+    about = [options.compression.form, options.tools.identity]
+    return rootfs.kept(system, f"disk.{firmware}", about, write), efi.facts(system, found, firmware)
+
+
+def for_any(system: System) -> str:
+    """The firmware of a disk that shall start wherever machines of this architecture do."""
+    return BOTH if system.plan.arch == "amd64" else EFI
+
+
+def _efi(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+    with system.store.temporary() as scratch:
+        size = efi.write_esp(system, found, scratch, options)
+        uuid = identity.uuid(system, "esp")
+        esp = Partition(partitions.ESP, size, scratch, "esp", uuid)
+        identity_ = identity.uuid(system, "disk")
+        partitions.write(out, [esp], label="gpt", identity=identity_, tools=options.tools)
+
+
+def _bios(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+    with system.store.temporary() as scratch:
+        size = _files(system, found, {}, scratch, options)
+        part = Partition(partitions.MBR_FAT, size, scratch, active=True)
+        number = f"0x{identity.serial(system, 'disk'):08x}"
+        partitions.write(out, [part], label="dos", identity=number, tools=options.tools)
+    _install(found, out, "msdos1", 1, options)
+
+
+def _both(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+    """Two boot loaders that start the same kernel and initramfs: GRUB and systemd-boot."""
+    loader = options.tools.data("loader", system.plan.arch).read_bytes()
+    initrd = "initrd /initrd.img\n" if found.initrd.size else ""
+    entry = f"title linuxkit\nlinux /kernel\n{initrd}options {found.cmdline}\n"
+    more = {
+        efi.loader_path(system): loader,
+        "loader/loader.conf": b"timeout 0\n",
+        "loader/entries/linuxkit.conf": entry.encode(),
+    }
+    with system.store.temporary() as scratch:
+        size = _files(system, found, more, scratch, options)
+        table = [
+            Partition(
+                partitions.BIOS_BOOT, MIB - _GAP * SECTOR, None, "bios",
+                identity.uuid(system, "bios"), at=_GAP * SECTOR,
+            ),
+            Partition(partitions.ESP, size, scratch, "esp", identity.uuid(system, "esp")),
+        ]  # fmt: skip
+        identity_ = identity.uuid(system, "disk")
+        partitions.write(out, table, label="gpt", identity=identity_, tools=options.tools)
+    _install(found, out, "gpt2", _GAP, options)
+
+
+def _files(
+    system: System, found: Payload, more: dict[str, bytes], out: BinaryIO, options: Options
+) -> int:
+    """The file system with the kernel and the initramfs."""
+    import contextlib
+
+    parts = {"kernel": found.kernel, "initrd.img": found.initrd}
+    with contextlib.ExitStack() as stack:
+        content = {}
+        for path, part in parts.items():
+            if part.size:
+                file = stack.enter_context(system.store.temporary())
+                file.writelines(part.chunks())
+                file.flush()
+                content[path] = (file, part.size)
+        for path, data in more.items():
+            file = stack.enter_context(system.store.temporary())
+            file.write(data)
+            file.flush()
+            content[path] = (file, len(data))
+        return fat.make(content, out, _LABEL, identity.serial(system, "esp"), options.tools)
+
+
+def _install(
+    found: Payload, out: BinaryIO, partition: str, sector: int, options: Options
+) -> None:
+    paths = bios.Paths("/kernel", "/initrd.img" if found.initrd.size else "")
+    core = bios.core(partition, bios.config(paths, found.cmdline), options.tools)
+    out.flush()
+    out.seek(0)
+    start = bytearray(out.read(MIB))
+    bios.install(start, core, sector, options.tools)
+    out.seek(0)
+    out.write(start)
+
+
+class _Raw:
+    firmware = ""
+    suffix = ""
+
+    def emit(self, system: System, out: Output, options: Options) -> BootFacts:
+        """Write the file.  Raises LK0742 to LK0746 and what the tools raise."""
+        blob, facts = disk(system, self.firmware or for_any(system), options)
+        copy_blob(system.store, blob, out.file("disk", self.suffix))
+        return facts
+
+
+class RawBios(_Raw):
+    """``NAME-bios.img``."""
+
+    firmware = BIOS
+    suffix = "-bios.img"
+
+
+class RawEfi(_Raw):
+    """``NAME-efi.img``."""
+
+    firmware = EFI
+    suffix = "-efi.img"
+
+
+class _Qcow2:
+    firmware = ""
+    suffix = ""
+
+    def emit(self, system: System, out: Output, options: Options) -> BootFacts:
+        """Write the file.  Raises LK0742 to LK0746, LK0902 and what the tools raise."""
+        blob, facts = disk(system, self.firmware, options)
+        file = out.file("disk", self.suffix)
+        source = system.store.path(blob.digest)
+        tools_.run(
+            options.tools, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o",
+            "compat=1.1,lazy_refcounts=off", source, tools_.handle(file.fileno()),
+            files=[file.fileno()],
+        )  # fmt: skip
+        return facts
+
+
+class Qcow2Bios(_Qcow2):
+    """``NAME.qcow2``."""
+
+    firmware = BIOS
+    suffix = ".qcow2"
+
+
+class Qcow2Efi(_Qcow2):
+    """``NAME-efi.qcow2``."""
+
+    firmware = EFI
+    suffix = "-efi.qcow2"

@@ -1,0 +1,74 @@
+"""For machines with UEFI: a unified kernel image, and the partition that firmware reads it from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from linuxkit.base import platform
+from linuxkit.build.artifact import BootFacts
+from linuxkit.build.check import console, least_ram_mib
+from linuxkit.disk import fat, uki
+from linuxkit.formats import identity, payload
+from linuxkit.version import __version__
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from linuxkit.build.system import System
+    from linuxkit.formats import Options
+    from linuxkit.formats.output import Output
+    from linuxkit.formats.payload import Payload
+
+_LABEL = "LINUXKIT"
+
+
+class Uki:
+    """``NAME.efi``: kernel, initramfs and command line as one program for UEFI."""
+
+    def emit(self, system: System, out: Output, options: Options) -> BootFacts:
+        """Write the file.  Raises LK0742, LK0745 and what the tools raise."""
+        found = payload.whole(system, options)
+        write_uki(system, found, out.file("uki", ".efi"), options)
+        return facts(system, found, "uefi")
+
+
+def facts(system: System, found: Payload, firmware: str) -> BootFacts:
+    """How a system whose root is an initramfs boots."""
+    return BootFacts(
+        firmware=firmware,
+        root="initramfs",
+        cmdline=found.cmdline,
+        console=console(found.cmdline),
+        least_ram_mib=least_ram_mib(system, found.initrd.size),
+    )
+
+
+def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+    """Write a unified kernel image.  Raises LK0742, LK0904."""
+    stub = options.tools.data("stub", system.plan.arch).read_bytes()
+    sections = uki.parts(
+        kernel=found.kernel, initrd=found.initrd, cmdline=found.cmdline, release=release()
+    )
+    uki.write(stub, sections, out)
+
+
+def release() -> str:
+    """What boot loaders show (os-release(5))."""
+    return f"ID=linuxkit\nNAME=linuxkit\nPRETTY_NAME=linuxkit\nVERSION_ID={__version__}\n"
+
+
+def loader_path(system: System) -> str:
+    """Where firmware looks for a program without being told (UEFI, 3.5.1.1)."""
+    return f"EFI/BOOT/BOOT{platform.arch(system.plan.arch).efi}.EFI"
+
+
+def write_esp(system: System, found: Payload, out: BinaryIO, options: Options) -> int:
+    """Write the file system that firmware reads, with the image as the program it starts.
+
+    Returns its size in bytes.  Raises LK0742, LK0743, LK0904.
+    """
+    with system.store.temporary() as scratch:
+        write_uki(system, found, scratch, options)
+        scratch.flush()
+        content = {loader_path(system): (scratch, scratch.tell())}
+        return fat.make(content, out, _LABEL, identity.serial(system, "esp"), options.tools)

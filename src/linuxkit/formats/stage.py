@@ -1,0 +1,143 @@
+"""The small initramfs of a system whose root lies on a disk: drivers, and where to find the root.
+
+The guest's side is ``guest/stage``.  Kernels as distributions build them have the drivers of disks
+and file systems as modules, so something has to load them before the root can be mounted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base import digest as digests
+from linuxkit.base import resources
+from linuxkit.base.errors import Error
+from linuxkit.build import drivers
+from linuxkit.build.plan import EPOCH
+from linuxkit.formats import rootfs
+from linuxkit.tree import compress, cpio
+from linuxkit.tree.entry import Bytes, Entry, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from linuxkit.build.drivers import Drivers
+    from linuxkit.build.system import System
+    from linuxkit.disk.filesystem import Mark
+    from linuxkit.formats import Options
+    from linuxkit.oci.store import Blob
+
+_MODULES = {"erofs": "erofs", "squashfs": "squashfs", "iso9660": "isofs"}
+# Every way to a disk that some machine has, in the order of loading: transports, then disks.
+_BUSES = (
+    "virtio_pci", "virtio_mmio", "xhci_pci", "ehci_pci", "ahci", "ata_piix", "nvme", "hv_storvsc",
+    "vmw_pvscsi", "mptspi", "mpt3sas", "xen_blkfront", "virtio_blk", "virtio_scsi", "uas",
+    "usb_storage", "sdhci_pci", "sdhci_iproc", "bcm2835", "mmc_block", "sd_mod", "sr_mod",
+)  # fmt: skip
+_DISKS = ("virtio_blk", "sd_mod", "nvme", "xen_blkfront", "mmc_block")
+_CDS = ("sr_mod",)
+
+
+class Root(NamedTuple):
+    """A root file system on a disk."""
+
+    kind: str  # as mount(2) calls it
+    mark: Mark
+    cd: bool = False  # the disk is a CD-ROM, or a stick with the image of one
+    verity: Verity | None = None
+
+
+class Verity(NamedTuple):
+    """A hash tree over the root, on a partition of its own."""
+
+    mark: Mark
+    sectors: int  # of the root
+    parameters: str  # of the device mapper's target, behind the two devices
+
+
+def needed(system: System) -> bool:
+    """Whether the kernel has modules at all; one that has none mounts its root itself."""
+    return any(segment.name == drivers.SEGMENT for segment in system.segments)
+
+
+def make(system: System, root: Root, options: Options) -> Blob:
+    """The initramfs for ``root``.
+
+    Raises LK0740 when the kernel cannot drive the file system or any disk, LK0741 when there is
+    no guest program for the architecture.
+    """
+    packing = options.compression
+    about = [root.kind, root.mark.offset, root.mark.data.hex(), root.cd, *(root.verity or ())]
+
+    def write(out: BinaryIO) -> None:
+        (segment,) = (each for each in system.segments if each.name == drivers.SEGMENT)
+        with system.store.open(segment.tar.digest, segment.tar.size) as source:
+            found = drivers.read(source)
+            check(found, root)
+            packed = compress.open_writer(packing.name, packing.level, out)
+            cpio.write(_entries(system, root, found), packed)
+            packed.close()
+
+    program = digests.of_bytes(_program(system))
+    return rootfs.kept(system, f"stage.{packing.form}", [about, program], write)
+
+
+def check(found: Drivers, root: Root) -> None:
+    """Whether this kernel can get at ``root``.  Raises LK0740."""
+    wanted = [[_MODULES[root.kind]], _CDS if root.cd else _DISKS]
+    if root.verity:
+        wanted.append(["dm_verity"])
+    for names in wanted:
+        if not any(map(found.has, names)):
+            raise Error(
+                "LK0740",
+                f"this kernel cannot start from such an image: it has no {' or '.join(names)}",
+                hint='take a kernel with that driver ("@pkg:kernel-full" has more), or a format '
+                "with an initramfs",
+            )
+
+
+def _entries(system: System, root: Root, found: Drivers) -> Iterator[Entry]:
+    names = [*_BUSES, _MODULES[root.kind], *(["dm_verity"] if root.verity else [])]
+    modules = found.closure(names)
+    paths = [f"m/{entry.path.rpartition('/')[2]}" for entry in modules]
+    for folder in ("dev", "m", "root", "sys"):
+        yield Entry(folder, Kind.DIR, 0o755, mtime=EPOCH)
+    yield Entry("dev/console", Kind.CHAR, 0o600, mtime=EPOCH, major=5, minor=1)
+    yield Entry("init", Kind.FILE, 0o755, mtime=EPOCH, content=Bytes(_program(system)))
+    for path, entry in zip(paths, modules, strict=True):
+        yield Entry(path, Kind.FILE, 0o644, mtime=EPOCH, content=entry.content)
+    table = Bytes(encode(_records(system, root, paths)))
+    yield Entry("stage.table", Kind.FILE, 0o644, mtime=EPOCH, content=table)
+
+
+def _records(system: System, root: Root, paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for path in paths:
+        yield ("module", f"/{path}")
+    yield ("find", "root", str(root.mark.offset), root.mark.data.hex())
+    if root.verity:
+        mark = root.verity.mark
+        yield ("find", "hash", str(mark.offset), mark.data.hex())
+        yield ("verity", str(root.verity.sectors), root.verity.parameters)
+    yield ("mount", root.kind, "")
+    yield ("start", system.plan.init or "/init")
+
+
+def encode(records: Iterator[tuple[str, ...]]) -> bytes:
+    """The table: strings that end with NUL, a record's count of fields before its name."""
+    words = ["linuxkit-stage", "1"]
+    for name, *fields in records:
+        words += [str(len(fields)), name, *fields]
+    return b"".join(word.encode() + b"\0" for word in words)
+
+
+def _program(system: System) -> bytes:
+    path = resources.guest(system.plan.arch, "stage")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Error(
+            "LK0741",
+            f"the program that finds the root file system is not there for {system.plan.arch}",
+            hint=f"in a source checkout: python scripts/build_guest.py {system.plan.arch}",
+        ) from None

@@ -53,6 +53,10 @@ class Drivers(NamedTuple):
         return tuple(found.values())
 
 
+NOTHING = Drivers(frozenset(), {}, {}, {}, known=False)
+"""What is known of a kernel without a module tree."""
+
+
 def read(source: BinaryIO) -> Drivers:
     """The drivers in the kernel's segment, which is open as ``source``."""
     entries = [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from linuxkit.build.plan import Kernel
     from linuxkit.oci.draft import BlobWriter
     from linuxkit.oci.store import Blob, Store
+    from linuxkit.tree.content import Sink
     from linuxkit.tree.entry import Content, Entry
     from linuxkit.tree.merge import Tree
 
@@ -128,22 +129,30 @@ def _decompress(content: Content, store: Store, out: BlobWriter) -> None:
     with store.temporary() as scratch:
         scratch.writelines(content.chunks())
         scratch.flush()
-        offset, size = _payload(scratch, content.size)
-        with store.temporary() as payload:
-            scratch.seek(offset)
-            while size:
-                chunk = scratch.read(min(size, CHUNK))
-                if not chunk:
-                    break
-                payload.write(chunk)
-                size -= len(chunk)
-            payload.seek(0)
-            try:
-                compress.spool(payload, out)
-            except Error as error:
-                raise Error(
-                    "LK0707", "the kernel cannot be decompressed", detail=error.message
-                ) from error
+        unpack(scratch, content.size, store, out)
+
+
+def unpack(source: BinaryIO, size: int, store: Store, out: Sink) -> None:
+    """Write the kernel in ``source``, which has ``size`` bytes, to ``out`` without compression.
+
+    Raises LK0707.
+    """
+    offset, left = _payload(source, size)
+    with store.temporary() as payload:
+        source.seek(offset)
+        while left:
+            chunk = source.read(min(left, CHUNK))
+            if not chunk:
+                break
+            payload.write(chunk)
+            left -= len(chunk)
+        payload.seek(0)
+        try:
+            compress.spool(payload, out)
+        except Error as error:
+            raise Error(
+                "LK0707", "the kernel cannot be decompressed", detail=error.message
+            ) from error
 
 
 _SETUP_SECTS, _MAGIC, _VERSION, _PAYLOAD = 0x1F1, 0x202, 0x206, 0x248

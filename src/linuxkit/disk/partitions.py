@@ -44,34 +44,39 @@ class Partition(NamedTuple):
     at: int = 0  # where it begins, in bytes; 0: at the next whole MiB
 
 
-def write(
-    out: BinaryIO, partitions: Sequence[Partition], *, label: str, identity: str, tools: Tools
-) -> tuple[int, ...]:
-    """Write a disk with a ``label`` ("gpt" or "dos") to the empty file ``out``.
+class Label(NamedTuple):
+    """The kind of a partition table: "gpt" with a UUID, or "dos" with a number like 0x1234abcd."""
 
-    ``identity`` is the disk's UUID, or a number like 0x1234abcd for "dos".  Partitions begin at
-    whole MiB.  Returns where each does, in bytes.  Raises LK0902.
+    kind: str
+    identity: str
+
+
+def write(
+    out: BinaryIO, partitions: Sequence[Partition], label: Label, tools: Tools, unit: int = MIB
+) -> tuple[int, ...]:
+    """Write a disk, whose size is a multiple of ``unit``, to the empty file ``out``.
+
+    Partitions begin at whole MiB.  Returns where each does, in bytes.  Raises LK0902.
     """
     starts, end = [], MIB
     for each in partitions:
         starts.append(each.at or end)
         end = max(end, starts[-1] + each.size)
         end += -end % MIB
-    out.truncate(end + (MIB if label == "gpt" else 0))  # the second table is at the end
+    size = end + (MIB if label.kind == "gpt" else 0)  # the second table is at the end
+    out.truncate(size + -size % unit)
     placed = [each._replace(at=at) for each, at in zip(partitions, starts, strict=True)]
-    table(out, placed, label=label, identity=identity, tools=tools)
+    table(out, placed, label, tools)
     for each in placed:
         if each.content:
             place(each.content, out, each.size, each.at)
     return tuple(starts)
 
 
-def table(
-    out: BinaryIO, partitions: Sequence[Partition], *, label: str, identity: str, tools: Tools
-) -> None:
+def table(out: BinaryIO, partitions: Sequence[Partition], label: Label, tools: Tools) -> None:
     """Write only the table, for partitions that say where they are, into a file of full length."""
-    lines = [f"label: {label}", f"label-id: {identity}", "unit: sectors"]
-    if label == "gpt":
+    lines = [f"label: {label.kind}", f"label-id: {label.identity}", "unit: sectors"]
+    if label.kind == "gpt":
         lines.append("first-lba: 34")
     for each in partitions:
         size = -(-each.size // SECTOR)

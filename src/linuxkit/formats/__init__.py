@@ -40,6 +40,15 @@ _TABLE = {
     "raw-efi": ("disk", "RawEfi", "a disk for UEFI, with a unified kernel image"),
     "qcow2-bios": ("disk", "Qcow2Bios", "the same as raw-bios, for QEMU"),
     "qcow2-efi": ("disk", "Qcow2Efi", "the same as raw-efi, for QEMU"),
+    "vmdk": ("containers", "Vmdk", "a disk for VMware, compressed for transport"),
+    "vhd": ("containers", "Vhd", "a disk of fixed size, for Azure"),
+    "dynamic-vhd": ("containers", "DynamicVhd", "a disk for Hyper-V and VirtualBox"),
+    "vhdx": ("containers", "Vhdx", "a disk for Hyper-V"),
+    "aws": ("containers", "Aws", "a raw disk to import into AWS"),
+    "gcp": ("containers", "Gcp", "a raw disk in an archive, as Google Cloud wants it"),
+    "ova": ("containers", "Ova", "a virtual machine with its disk, for VMware and others"),
+    "raw-verity": ("verity", "RawVerity", "a disk for UEFI whose read-only root is checked"),
+    "microvm": ("microvm", "Microvm", "unpacked kernel and erofs root, for Firecracker and others"),
     "uki": ("efi", "Uki", "a unified kernel image: one program for UEFI"),
 }  # fmt: skip
 

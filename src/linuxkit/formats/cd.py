@@ -11,7 +11,7 @@ from linuxkit.build.plan import EPOCH
 from linuxkit.disk import bios, iso, isorecord, partitions
 from linuxkit.disk.filesystem import Mark
 from linuxkit.disk.iso import Boot, Volume
-from linuxkit.disk.partitions import SECTOR, Partition
+from linuxkit.disk.partitions import SECTOR, Label, Partition
 from linuxkit.formats import efi, identity, payload, rootfs
 from linuxkit.formats.stage import Root
 from linuxkit.tree.entry import Bytes, Entry, Kind, Slice
@@ -116,8 +116,8 @@ class _Iso:
             table = [Partition("ef", esp.size, None, at=esp.offset, active=True)]
         else:
             table = [Partition("17", size, None, at=SECTOR, active=True)]
-        number = f"0x{identity.serial(system, 'cd'):08x}"
-        partitions.table(file, table, label="dos", identity=number, tools=options.tools)
+        label = Label("dos", f"0x{identity.serial(system, 'cd'):08x}")
+        partitions.table(file, table, label, options.tools)
         if self.bios:
             core = places[_BIOS_LOADER].offset // SECTOR
             file.seek(0)

@@ -6,13 +6,14 @@ Raw disks are kept in the store: the containers of other formats are made of the
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.disk import bios, fat, partitions
 from linuxkit.disk import tools as tools_
-from linuxkit.disk.partitions import MIB, SECTOR, Partition
+from linuxkit.disk.partitions import MIB, SECTOR, Label, Partition
 from linuxkit.formats import efi, identity, payload, rootfs
 from linuxkit.formats.output import copy_blob
 
@@ -31,25 +32,46 @@ _LABEL = "LINUXKIT"
 _GAP = 34  # the first sector behind the table of GPT
 
 
+def content(system: System, options: Options) -> Payload:
+    """What the disk starts.  Raises LK0745."""
+    return payload.whole(system, options)
+
+
 def disk(system: System, firmware: str, options: Options) -> tuple[Blob, BootFacts]:
     """The raw disk for ``firmware``, and how it boots.
 
     Raises LK0742 to LK0746 and what the tools raise.
+    """
+    found = content(system, options)
+
+    def write(out: BinaryIO) -> None:
+        make(system, firmware, found, out, options)
+
+    about = [options.compression.form, options.tools.identity]
+    return rootfs.kept(system, f"disk.{firmware}", about, write), efi.facts(system, found, firmware)
+
+
+def make(
+    system: System,
+    firmware: str,
+    found: Payload,
+    out: BinaryIO,
+    options: Options,
+    *,
+    unit: int = MIB,
+) -> int:
+    """Write a raw disk to the empty file ``out``; its size is a multiple of ``unit``.
+
+    Returns that size in bytes.  Raises LK0742 to LK0746 and what the tools raise.
     """
     if firmware == BIOS and system.plan.arch != "amd64":
         raise Error(
             "LK0746", f"machines with {system.plan.arch} have no BIOS",
             hint="take the format for UEFI, such as raw-efi",
         )  # fmt: skip
-    found = payload.whole(system, options)
-    make = {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware]
-
-    def write(out: BinaryIO) -> None:
-        with events.task("pack", f"disk ({firmware})", unit=""):
-            make(system, found, out, options)
-
-    about = [options.compression.form, options.tools.identity]
-    return rootfs.kept(system, f"disk.{firmware}", about, write), efi.facts(system, found, firmware)
+    with events.task("pack", f"disk ({firmware})", unit=""):
+        {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware](system, found, out, options, unit)
+    return out.seek(0, 2)
 
 
 def for_any(system: System) -> str:
@@ -57,25 +79,25 @@ def for_any(system: System) -> str:
     return BOTH if system.plan.arch == "amd64" else EFI
 
 
-def _efi(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+def _efi(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
     with system.store.temporary() as scratch:
         size = efi.write_esp(system, found, scratch, options)
         uuid = identity.uuid(system, "esp")
         esp = Partition(partitions.ESP, size, scratch, "esp", uuid)
-        identity_ = identity.uuid(system, "disk")
-        partitions.write(out, [esp], label="gpt", identity=identity_, tools=options.tools)
+        label = Label("gpt", identity.uuid(system, "disk"))
+        partitions.write(out, [esp], label, options.tools, unit)
 
 
-def _bios(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+def _bios(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
     with system.store.temporary() as scratch:
         size = _files(system, found, {}, scratch, options)
         part = Partition(partitions.MBR_FAT, size, scratch, active=True)
-        number = f"0x{identity.serial(system, 'disk'):08x}"
-        partitions.write(out, [part], label="dos", identity=number, tools=options.tools)
+        label = Label("dos", f"0x{identity.serial(system, 'disk'):08x}")
+        partitions.write(out, [part], label, options.tools, unit)
     _install(found, out, "msdos1", 1, options)
 
 
-def _both(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
+def _both(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
     """Two boot loaders that start the same kernel and initramfs: GRUB and systemd-boot."""
     loader = options.tools.data("loader", system.plan.arch).read_bytes()
     initrd = "initrd /initrd.img\n" if found.initrd.size else ""
@@ -94,8 +116,8 @@ def _both(system: System, found: Payload, out: BinaryIO, options: Options) -> No
             ),
             Partition(partitions.ESP, size, scratch, "esp", identity.uuid(system, "esp")),
         ]  # fmt: skip
-        identity_ = identity.uuid(system, "disk")
-        partitions.write(out, table, label="gpt", identity=identity_, tools=options.tools)
+        label = Label("gpt", identity.uuid(system, "disk"))
+        partitions.write(out, table, label, options.tools, unit)
     _install(found, out, "gpt2", _GAP, options)
 
 
@@ -103,8 +125,6 @@ def _files(
     system: System, found: Payload, more: dict[str, bytes], out: BinaryIO, options: Options
 ) -> int:
     """The file system with the kernel and the initramfs."""
-    import contextlib
-
     parts = {"kernel": found.kernel, "initrd.img": found.initrd}
     with contextlib.ExitStack() as stack:
         content = {}

@@ -27,7 +27,7 @@ class Output:
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
-        self._name = name
+        self.name = name
         self._stack = contextlib.ExitStack()
         self._open: list[tuple[str, str, BinaryIO]] = []
         self.files: tuple[OutFile, ...] = ()
@@ -42,7 +42,7 @@ class Output:
 
     def file(self, role: str, suffix: str) -> BinaryIO:
         """A new file NAME``suffix`` for ``role``; closed with the output."""
-        name = self._name + suffix
+        name = self.name + suffix
         out = self._stack.enter_context(files.replacing(self._directory / name, sync=False))
         self._open.append((role, name, out))
         return out

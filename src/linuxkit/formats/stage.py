@@ -6,6 +6,7 @@ and file systems as modules, so something has to load them before the root can b
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import digest as digests
@@ -18,7 +19,7 @@ from linuxkit.tree import compress, cpio
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from linuxkit.build.drivers import Drivers
@@ -67,19 +68,23 @@ def make(system: System, root: Root, options: Options) -> Blob:
     no guest program for the architecture.
     """
     packing = options.compression
-    about = [root.kind, root.mark.offset, root.mark.data.hex(), root.cd, *(root.verity or ())]
 
     def write(out: BinaryIO) -> None:
-        (segment,) = (each for each in system.segments if each.name == drivers.SEGMENT)
-        with system.store.open(segment.tar.digest, segment.tar.size) as source:
-            found = drivers.read(source)
+        with contextlib.ExitStack() as stack:
+            found = drivers.NOTHING
+            for segment in system.segments:
+                if segment.name == drivers.SEGMENT:
+                    blob = segment.tar
+                    source = stack.enter_context(system.store.open(blob.digest, blob.size))
+                    found = drivers.read(source)
             check(found, root)
             packed = compress.open_writer(packing.name, packing.level, out)
             cpio.write(_entries(system, root, found), packed)
             packed.close()
 
-    program = digests.of_bytes(_program(system))
-    return rootfs.kept(system, f"stage.{packing.form}", [about, program], write)
+    wanted = [list(record) for record in _records(system, root, ())]
+    about = [wanted, root.cd, digests.of_bytes(_program(system))]
+    return rootfs.kept(system, f"stage.{packing.form}", about, write)
 
 
 def check(found: Drivers, root: Root) -> None:
@@ -123,7 +128,7 @@ def _records(system: System, root: Root, paths: Sequence[str]) -> Iterator[tuple
     yield ("start", system.plan.init or "/init")
 
 
-def encode(records: Iterator[tuple[str, ...]]) -> bytes:
+def encode(records: Iterable[tuple[str, ...]]) -> bytes:
     """The table: strings that end with NUL, a record's count of fields before its name."""
     words = ["linuxkit-stage", "1"]
     for name, *fields in records:

@@ -141,6 +141,11 @@ def open_writer(name: str, level: int | None, out: Sink) -> Writer:
     return Writer(encoder, out, _LZ4_BLOCK if name == "lz4" else _BLOCK)
 
 
+def deflated(data: bytes) -> bytes:
+    """``data`` as one zlib stream (RFC 1950), for formats that compress in small pieces."""
+    return bytes(_zlib().compress(data, 1))
+
+
 class _Plain:
     def __init__(self, _level: int) -> None:
         pass

@@ -19,7 +19,9 @@ HOSTS = {"net", "oci", "recipes"}  # who is told what a host said, or that it sa
 
 # Codes that several parts of the program raise; they mean the same everywhere.
 SHARED = {
-    "LK0102": {"base", "build", "cli", "formats", "oci", "recipes", "runners"},  # the system's no
+    "LK0102": {
+        "base", "build", "cli", "formats", "oci", "publishers", "recipes", "runners"
+    },  # the system's no
     "LK0115": {"net", "sources"},  # no container engine
     "LK0201": {"recipes", "spec"},  # not UTF-8, or no YAML: also a package's build.yml
     "LK0202": {"recipes", "spec"},

@@ -181,12 +181,15 @@ def emit(
     )
 
 
-def own_tools(store: Store) -> Tools:
-    """The programs that disk images are made with: Debian's, pinned, kept in ``store``."""
+def own_tools(store: Store, *, offline: bool = False) -> Tools:
+    """The programs that disk images are made with: Debian's, pinned, kept in ``store``.
+
+    With ``offline`` those that are not there are not fetched.
+    """
     from linuxkit.recipes.toolroot import ToolRoot
     from linuxkit.sources.packages import pool_of
 
-    return ToolRoot(store, pool_of(store))
+    return ToolRoot(store, pool_of(store), offline=offline)
 
 
 def run(artifact: Artifact | str | Path, options: Options | None = None) -> Result:

@@ -42,6 +42,7 @@ class Wish(NamedTuple):
     compression: Compression
     report: bool  # print the sizes
     host_tools: bool
+    offline: bool
 
 
 def configure(parser: Parser) -> None:
@@ -151,6 +152,7 @@ def decide(args: argparse.Namespace) -> Wish:
         compress.parse(args.compress),
         args.size == _REPORT,
         host_tools=_host_tools(args.tools),
+        offline=args.offline,
     )
 
 
@@ -164,7 +166,7 @@ def _host_tools(which: str) -> bool:
 def _tools(wish: Wish, store: Store) -> Tools:
     from linuxkit.disk.tools import HostTools
 
-    return HostTools() if wish.host_tools else linuxkit.own_tools(store)
+    return HostTools() if wish.host_tools else linuxkit.own_tools(store, offline=wish.offline)
 
 
 def _formats(args: argparse.Namespace) -> tuple[str, ...]:

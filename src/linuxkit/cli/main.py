@@ -40,6 +40,8 @@ VERBS = {
     "pkg": "stock packages: list, lock, build",
     "kernel": "kernels: what ours are made of, how hard they are, what tells two apart",
     "cache": "images in the store: list, pull, import, export, forget, check, collect",
+    "metadata": "write a CD-ROM image with settings for a machine",
+    "serve": "serve built files over HTTP, for network boots",
     "formats": "list the output formats",
     "tools": "programs that disk images are made with: list, fetch, lock",
     "completion": "print the completion script of a shell",
@@ -61,9 +63,9 @@ _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 _USAGE_CODES = (
     "LK0101", "LK011", "LK02", "LK0302", "LK0325", "LK0418", "LK0613", "LK0701", "LK0709",
     "LK072", "LK0801", "LK081", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445", "LK0332",
-    "LK075", "LK0744", "LK0746", "LK0747", "LK0906",
+    "LK075", "LK0744", "LK0746", "LK0747", "LK0906", "LK0832",
 )  # fmt: skip
-_NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419")
+_NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419", "LK0907")
 
 
 class Verb(Protocol):

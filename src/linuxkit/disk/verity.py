@@ -38,9 +38,10 @@ class Tree(NamedTuple):
 
 
 def write(source: BinaryIO, size: int, out: BinaryIO, *, salt: bytes, uuid: bytes) -> Tree:
-    """Write the tree of the first ``size`` bytes of ``source``, a multiple of 4096, to ``out``.
+    """Write the tree of the first ``size`` bytes of ``source``, to ``out``.
 
-    ``salt`` has 32 bytes and ``uuid`` 16; ``out`` is an empty file.  About 700 MB/s.
+    ``size`` is a multiple of 4096 and more than that.  ``salt`` has 32 bytes and ``uuid`` 16;
+    ``out`` is an empty file.  About 700 MB/s.
     """
     levels = [_level(_blocks(source, size), salt)]
     while len(levels[-1]) > BLOCK:

@@ -49,6 +49,7 @@ _TABLE = {
     "ova": ("containers", "Ova", "a virtual machine with its disk, for VMware and others"),
     "raw-verity": ("verity", "RawVerity", "a disk for UEFI whose read-only root is checked"),
     "microvm": ("microvm", "Microvm", "unpacked kernel and erofs root, for Firecracker and others"),
+    "oci": ("oci", "Oci", "kernel, initramfs and command line as an artifact for registries"),
     "uki": ("efi", "Uki", "a unified kernel image: one program for UEFI"),
 }  # fmt: skip
 

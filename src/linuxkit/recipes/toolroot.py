@@ -45,7 +45,11 @@ def shelf(environ: Mapping[str, str] | None = None) -> Shelf:
 class ToolRoot:
     """The tools that are unpacked in ``store``; those that are missing come from ``pool``."""
 
-    def __init__(self, store: Store, pool: Pool, tools: Shelf | None = None) -> None:
+    def __init__(
+        self, store: Store, pool: Pool, tools: Shelf | None = None, *, offline: bool = False
+    ) -> None:
+        """With ``offline`` nothing is fetched: tools that are not in ``store`` are an error."""
+        self._offline = offline
         self._store = store
         self._pool = pool
         self._shelf = tools or shelf()
@@ -103,7 +107,7 @@ class ToolRoot:
     def root(self, name: str, arch: str) -> Path:
         """The folder of the tool, fetched and unpacked where it was not.
 
-        Raises LK0501 to LK0545 and what the network raises.
+        Raises LK0501 to LK0545, LK0907 (it would have to be fetched), and what the network raises.
         """
         known = self._ready.get((name, arch))
         if known:
@@ -125,6 +129,12 @@ class ToolRoot:
         return (self._store.root / "linuxkit" / "tools" / f"{name}-{arch}-{tag}").absolute()
 
     def _unpack(self, name: str, arch: str, folder: Path) -> None:
+        missing = self._pool.missing(self._shelf.debs(name, arch)) if self._offline else ()
+        if missing and self._shelf.present(name, arch, self._store) is None:
+            raise Error(
+                "LK0907", f'the tool "{name}" is not there, and nothing may be fetched',
+                hint=f"fetch it before: linuxkit tools fetch {name}",
+            )  # fmt: skip
         try:
             image = self._shelf.image(name, arch, self._store, self._pool)
         except Error as error:

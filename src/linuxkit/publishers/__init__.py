@@ -1,0 +1,1 @@
+"""L5: what brings an artifact to where machines find it."""

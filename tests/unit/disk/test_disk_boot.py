@@ -1,0 +1,106 @@
+"""Unified kernel images, FAT's geometry, and what boot loaders are told."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linuxkit.base.errors import Error
+from linuxkit.disk import bios, fat, uki
+from linuxkit.tree.entry import Bytes
+
+SECTORS = uki.parts(
+    kernel=Bytes(b"K" * 5000), initrd=Bytes(b"I" * 100), cmdline="console=ttyS0", release="ID=x\n"
+)
+
+
+def stub(*, room: int = 1024) -> bytes:
+    """The smallest PE32+ program with one section."""
+    head = bytearray(room)
+    head[:2] = b"MZ"
+    struct.pack_into("<I", head, 0x3C, 0x40)
+    head[0x40:0x44] = b"PE\0\0"
+    struct.pack_into("<HHIIIHH", head, 0x44, 0x8664, 1, 0, 0, 0, 112, 0x22)
+    struct.pack_into("<H", head, 0x58, 0x20B)
+    struct.pack_into("<II", head, 0x58 + 32, 4096, 512)
+    struct.pack_into("<II", head, 0x58 + 56, 8192, room)
+    struct.pack_into("<8sIIIIIIHHI", head, 0xC8, b".text", 512, 4096, 512, room, 0, 0, 0, 0, 0x60000020)
+    return bytes(head) + b"\xc3" * 512
+
+
+def made(data: bytes) -> dict[str, bytes]:
+    """The sections of a PE file, read by nobody's code but this."""
+    (at,) = struct.unpack_from("<I", data, 0x3C)
+    count, optional = struct.unpack_from("<H", data, at + 6)[0], struct.unpack_from("<H", data, at + 20)[0]
+    found = {}
+    for index in range(count):
+        row = struct.unpack_from("<8sIIII", data, at + 24 + optional + 40 * index)
+        name, size, address, _, offset = row
+        assert address % 4096 == 0
+        found[name.rstrip(b"\0").decode()] = data[offset : offset + size]
+    return found
+
+
+def test_the_stub_gets_the_parts():
+    out = io.BytesIO()
+    uki.write(stub(), SECTORS, out)
+    found = made(out.getvalue())
+    assert list(found) == [".text", ".osrel", ".cmdline", ".initrd", ".linux"]
+    assert found[".linux"] == b"K" * 5000
+    assert found[".cmdline"] == b"console=ttyS0"
+    assert len(out.getvalue()) % 512 == 0
+
+
+def test_objdump_reads_it(tmp_path, need):
+    need("objdump")
+    path = tmp_path / "t.efi"
+    with path.open("wb") as out:
+        uki.write(stub(), SECTORS, out)
+    done = subprocess.run(["objdump", "-h", path], capture_output=True, text=True, check=True)
+    assert ".linux" in done.stdout
+    assert ".initrd" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "cut short"), (b"MZ" + bytes(100), "no PE"), (stub()[:0x50], "cut short"),
+        (stub(room=0xC8 + 40), "no room"), (stub().replace(struct.pack("<H", 0x20B), b"\x0b\x01", 1), "64-bit"),
+    ],
+)  # fmt: skip
+def test_what_is_no_stub_is_refused(data, why):
+    with pytest.raises(Error, match=why) as caught:
+        uki.write(data, SECTORS, io.BytesIO())
+    assert caught.value.code == "LK0742"
+
+
+@given(st.lists(st.integers(0, 3 << 30), max_size=6))
+def test_fat_has_room_and_the_kind_that_its_clusters_say(sizes):
+    shape = fat.geometry(sizes)
+    per_cluster = shape.cluster // 512
+    reserved, root = (32, 0) if shape.bits == 32 else (1, 32)
+    # The least that a formatter's rounding leaves, and the most without any.
+    for loss in (0, 3 * per_cluster):
+        table = -(-(shape.sectors // per_cluster + 2) * shape.bits // 4096)
+        clusters = (shape.sectors - reserved - root - 2 * table - loss) // per_cluster
+        assert clusters >= sum(-(-size // shape.cluster) for size in sizes)
+        if shape.bits != 32:
+            assert clusters <= {12: 4084, 16: 65524}[shape.bits] + 1024 // per_cluster + 2048
+
+
+def test_a_bios_loader_is_told_what_to_start():
+    paths = bios.Paths("/kernel", "/initrd.img")
+    assert bios.config(paths, "a=b c='d'") == b"linux /kernel 'a=b c='\\''d'\\'''\ninitrd /initrd.img\nboot\n"
+    assert b"initrd" not in bios.config(bios.Paths("/kernel"), "quiet")
+
+
+@pytest.mark.parametrize("cmdline", ["x" * 2048, "a\nb", "a\x1b"])
+def test_what_a_bios_cannot_pass_on_is_refused(cmdline):
+    with pytest.raises(Error) as caught:
+        bios.config(bios.Paths("/kernel"), cmdline)
+    assert caught.value.code == "LK0744"

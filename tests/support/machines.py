@@ -34,13 +34,19 @@ class Workshop:
     def __init__(self, folder: Path, cache: Path) -> None:
         self.folder = folder
         self.cache = cache
-        self._built: dict[tuple[str, str, str, str], Artifact] = {}
+        self._built: dict[tuple[str, ...], Artifact] = {}
 
     def build(
-        self, text: str, *, arch: str = "amd64", name: str = "", compression: str = "zstd"
+        self,
+        text: str,
+        *,
+        arch: str = "amd64",
+        name: str = "",
+        compression: str = "zstd",
+        form: str = "kernel+initrd",
     ) -> Artifact:
-        """The kernel+initrd of a system whose YAML is ``text``; the same text is built once."""
-        key = (text, arch, compression, name)
+        """The artifact of a system whose YAML is ``text``; the same text is built once."""
+        key = (text, arch, compression, name, form)
         if key not in self._built:
             store = linuxkit.open_store(self.cache)
             spec = linuxkit.load(["-"], arch=arch, stdin=text.encode())
@@ -51,7 +57,7 @@ class Workshop:
             chosen = name or f"system{len(self._built)}"
             (self._built[key],) = linuxkit.emit(
                 system,
-                ["kernel+initrd"],
+                [form],
                 directory=self.folder,
                 name=chosen,
                 compression=compression,
@@ -64,7 +70,8 @@ class Workshop:
         A reboot ends it unless the options say otherwise: a guest that crashes must not come back.
         """
         artifact = self.build(system) if isinstance(system, str) else system
-        given = {"cache": self.cache, "reboot": False, "memory_mib": 512, **options}
+        tools = linuxkit.own_tools(linuxkit.open_store(self.cache))
+        given = {"cache": self.cache, "reboot": False, "memory_mib": 512, "tools": tools, **options}
         return runners.start(artifact, runners.Options(**given))  # type: ignore[arg-type] # a test's
 
 

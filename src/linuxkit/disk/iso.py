@@ -183,7 +183,7 @@ def _informed(node: Node) -> bytes:
     """A loader that is told where it lies: mkisofs' boot information table, and GRUB's own."""
     data = bytearray(b"".join(node.entry.content.chunks()))
     data += bytes(-len(data) % 4)
+    struct.pack_into("<Q", data, 2548, node.extent * 4 + 5)
     words = sum(word for (word,) in struct.iter_unpack("<I", data[64:]))
     struct.pack_into("<4I", data, 8, _FIRST, node.extent, node.size, words & 0xFFFFFFFF)
-    struct.pack_into("<Q", data, 2548, node.extent * 4 + 5)
     return bytes(data)

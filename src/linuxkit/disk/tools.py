@@ -29,6 +29,8 @@ class Program(NamedTuple):
 
 PROGRAMS: Mapping[str, Program] = {
     "mkfs.erofs": Program("erofs", "usr/bin/mkfs.erofs", "erofs-utils"),
+    "fsck.erofs": Program("erofs", "usr/bin/fsck.erofs", "erofs-utils"),
+    "dump.erofs": Program("erofs", "usr/bin/dump.erofs", "erofs-utils"),
     "tar2sqfs": Program("squashfs", "usr/bin/tar2sqfs", "squashfs-tools-ng"),
     "mke2fs": Program(
         "ext4", "usr/sbin/mke2fs", "e2fsprogs", (("MKE2FS_CONFIG", "etc/mke2fs.conf"),)

@@ -170,7 +170,7 @@ class TestForeign:
                 assert (tmp_path / "initrd").read_bytes() == initrd
         check_pe(self.efi_program(tmp_path / "raw-efi", tmp_path))
         check_pe(built["uki"]["uki"])
-        assert b"\x55\xaa" == built["raw-bios"]["disk"].read_bytes()[510:512]
+        assert built["raw-bios"]["disk"].read_bytes()[510:512] == b"\x55\xaa"
 
     @pytest.mark.parametrize(
         ("form", "kind", "same"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from linuxkit.base.errors import Error
 from linuxkit.build import kconfig
 
 if TYPE_CHECKING:
@@ -42,6 +43,30 @@ def configuration(system: System) -> Config | None:
         return None
     data = system.store.read(kernel.config.digest, kconfig.LIMIT)
     return kconfig.parse(data.decode(errors="replace"))
+
+
+_DECOMPRESSORS = {"gzip": "RD_GZIP", "xz": "RD_XZ", "lz4": "RD_LZ4", "zstd": "RD_ZSTD"}
+
+
+def require(system: System, firmware: str, compression: str) -> None:
+    """Refuse (LK0749) what the kernel cannot do, where its image tells its configuration.
+
+    ``firmware`` is who starts it, as in ``BootFacts``; ``compression`` that of its initramfs.
+    """
+    config = configuration(system)
+    if config is None:
+        return
+    wanted = {"BLK_DEV_INITRD": "takes no initramfs"}
+    if firmware in ("uefi", "any"):
+        wanted["EFI_STUB"] = "cannot be started by UEFI"
+    if compression in _DECOMPRESSORS:
+        wanted[_DECOMPRESSORS[compression]] = f"cannot unpack an initramfs of {compression}"
+    lacks = [why for symbol, why in wanted.items() if config.get(symbol) != "y"]
+    if lacks:
+        raise Error(
+            "LK0749", f"this kernel {' and '.join(lacks)}",
+            hint="take another kernel, another format or another --compress",
+        )  # fmt: skip
 
 
 def least_ram_mib(system: System, initrd_size: int) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error
+from linuxkit.build.check import require
 from linuxkit.disk import bios, fat, partitions
 from linuxkit.disk import tools as tools_
 from linuxkit.disk.partitions import MIB, SECTOR, Label, Partition
@@ -69,6 +70,7 @@ def make(
             "LK0746", f"machines with {system.plan.arch} have no BIOS",
             hint="take the format for UEFI, such as raw-efi",
         )  # fmt: skip
+    require(system, firmware, options.compression.name)
     with events.task("pack", f"disk ({firmware})", unit=""):
         {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware](system, found, out, options, unit)
     return out.seek(0, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_of_disk_root
+from linuxkit.build.check import console, least_ram_of_disk_root, machine
 from linuxkit.disk import filesystem
 from linuxkit.formats import payload, rootfs
 from linuxkit.formats.cd import cd_mark, write_tree
@@ -40,6 +40,7 @@ class _KernelRoot:
             cmdline=found.cmdline,
             console=console(found.cmdline),
             least_ram_mib=least_ram_of_disk_root(found.initrd.size),
+            machine=machine(system),
         )
 
     def write(self, system: System, out: Output, options: Options, /) -> Root:

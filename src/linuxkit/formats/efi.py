@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import platform
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_mib
+from linuxkit.build.check import console, least_ram_mib, require
 from linuxkit.disk import fat, uki
 from linuxkit.formats import identity, payload
 from linuxkit.version import __version__
@@ -44,7 +44,8 @@ def facts(system: System, found: Payload, firmware: str) -> BootFacts:
 
 
 def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
-    """Write a unified kernel image.  Raises LK0742, LK0904."""
+    """Write a unified kernel image.  Raises LK0742, LK0749, LK0904."""
+    require(system, "uefi", options.compression.name)
     stub = options.tools.data("stub", system.plan.arch).read_bytes()
     sections = uki.parts(
         kernel=found.kernel, initrd=found.initrd, cmdline=found.cmdline, release=release()

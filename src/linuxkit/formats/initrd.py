@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_mib, machine
+from linuxkit.build.check import console, least_ram_mib, machine, require
 from linuxkit.build.plan import EPOCH
 from linuxkit.formats.output import Blobs, copy_blob
 from linuxkit.tree import tar
@@ -29,6 +29,7 @@ class KernelInitrd:
         """Write the files; the kernel's two only where there is a kernel."""
         pieces = _pieces(system, options)
         kernel = system.kernel
+        require(system, "direct", options.compression.name)
         if kernel:
             copy_blob(system.store, kernel.binary.blob, out.file("kernel", "-kernel"))
         initrd = out.file("initrd", "-initrd.img")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.build import kernel as kernels
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_of_disk_root
+from linuxkit.build.check import console, least_ram_of_disk_root, machine
 from linuxkit.formats import diskroot, payload, rootfs
 from linuxkit.formats.output import copy_blob
 
@@ -35,7 +35,8 @@ class Microvm:
         least = least_ram_of_disk_root(found.initrd.size)
         settings = _firecracker(out.name, found, least)
         out.file("settings", "-firecracker.json").write(settings)
-        return BootFacts("direct", "erofs", found.cmdline, console(found.cmdline), least)
+        facts = BootFacts("direct", "erofs", found.cmdline, console(found.cmdline), least)
+        return facts._replace(machine=machine(system))
 
 
 def _firecracker(name: str, found: payload.Payload, least_ram_mib: int) -> bytes:

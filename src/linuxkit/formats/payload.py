@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error
+from linuxkit.build import drivers
+from linuxkit.build.check import configuration
 from linuxkit.formats import stage
 from linuxkit.formats.output import Blobs
 from linuxkit.tree.entry import Bytes
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from linuxkit.oci.store import Blob
     from linuxkit.tree.entry import Content
 
-_DEVICES = {"erofs": "/dev/vda", "squashfs": "/dev/vda", "iso9660": "/dev/sr0"}
+_DEVICE = "/dev/vda"  # of a machine's only disk, as virtio names it
 
 
 class Payload(NamedTuple):
@@ -66,11 +68,13 @@ def whole(system: System, options: Options) -> Payload:
 def staged(system: System, root: Root, options: Options) -> Payload:
     """The kernel with what it needs to find ``root`` on a disk.  Raises LK0740, LK0741, LK0745."""
     kernel = kernel_of(system)
-    if root.verity or stage.needed(system):
+    # What a CD is called depends on whether it is one or a stick with its image.
+    if root.verity or root.cd or stage.needed(system):
         return _payload(system, kernel, (stage.make(system, root, options),), kernel.cmdline)
+    stage.check(drivers.NOTHING, root, configuration(system))
     words = [kernel.cmdline] if kernel.cmdline else []
     if not any(word.startswith("root=") for word in kernel.cmdline.split()):
-        words.append(f"root={_DEVICES[root.kind]}")
+        words.append(f"root={_DEVICE}")
     words += [f"rootfstype={root.kind}", "ro"]
     if "init=" not in kernel.cmdline:
         words.append(f"init={system.plan.init or '/init'}")

@@ -13,6 +13,7 @@ from linuxkit.base import digest as digests
 from linuxkit.base import resources
 from linuxkit.base.errors import Error
 from linuxkit.build import drivers
+from linuxkit.build.check import configuration
 from linuxkit.build.plan import EPOCH
 from linuxkit.formats import rootfs
 from linuxkit.tree import compress, cpio
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from linuxkit.build.drivers import Drivers
+    from linuxkit.build.kconfig import Config
     from linuxkit.build.system import System
     from linuxkit.disk.filesystem import Mark
     from linuxkit.formats import Options
@@ -35,6 +37,11 @@ _BUSES = (
     "vmw_pvscsi", "mptspi", "mpt3sas", "xen_blkfront", "virtio_blk", "virtio_scsi", "uas",
     "usb_storage", "sdhci_pci", "sdhci_iproc", "bcm2835", "mmc_block", "sd_mod", "sr_mod",
 )  # fmt: skip
+_SYMBOLS = {
+    "erofs": "EROFS_FS", "squashfs": "SQUASHFS", "isofs": "ISO9660_FS", "virtio_blk": "VIRTIO_BLK",
+    "sd_mod": "BLK_DEV_SD", "nvme": "BLK_DEV_NVME", "xen_blkfront": "XEN_BLKDEV_FRONTEND",
+    "mmc_block": "MMC_BLOCK", "sr_mod": "BLK_DEV_SR", "dm_verity": "DM_VERITY",
+}  # fmt: skip
 _DISKS = ("virtio_blk", "sd_mod", "nvme", "xen_blkfront", "mmc_block")
 _CDS = ("sr_mod",)
 
@@ -77,7 +84,7 @@ def make(system: System, root: Root, options: Options) -> Blob:
                     blob = segment.tar
                     source = stack.enter_context(system.store.open(blob.digest, blob.size))
                     found = drivers.read(source)
-            check(found, root)
+            check(found, root, configuration(system))
             packed = compress.open_writer(packing.name, packing.level, out)
             cpio.write(_entries(system, root, found), packed)
             packed.close()
@@ -87,13 +94,22 @@ def make(system: System, root: Root, options: Options) -> Blob:
     return rootfs.kept(system, f"stage.{packing.form}", about, write)
 
 
-def check(found: Drivers, root: Root) -> None:
-    """Whether this kernel can get at ``root``.  Raises LK0740."""
+def check(found: Drivers, root: Root, config: Config | None) -> None:
+    """Whether this kernel can get at ``root``: by its modules, or what is built into it.
+
+    Raises LK0740.
+    """
+
+    def has(name: str) -> bool:
+        if config is not None and config.get(_SYMBOLS[name]) == "y":
+            return True
+        return found.has(name) if found.known or config is None else False
+
     wanted = [[_MODULES[root.kind]], _CDS if root.cd else _DISKS]
     if root.verity:
         wanted.append(["dm_verity"])
     for names in wanted:
-        if not any(map(found.has, names)):
+        if not any(map(has, names)):
             raise Error(
                 "LK0740",
                 f"this kernel cannot start from such an image: it has no {' or '.join(names)}",

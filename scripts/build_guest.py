@@ -45,7 +45,7 @@ FLAGS = (
 PROGRAMS = {
     "init": 150 * 1024, "service": 150 * 1024, "confine": 64 * 1024, "stage": 64 * 1024,
 }  # fmt: skip
-"""Name → how many bytes it may have; its files are in its folder below ``guest``, and in ``include``."""
+"""Name → how many bytes it may have; its files are below ``guest`` and ``include``."""
 
 
 def sources(program: str) -> list[Path]:
@@ -66,14 +66,9 @@ def stamp(arch: str, program: str) -> str:
 
 
 def build(arch: str) -> bool:
-<<<<<<< HEAD
     """Compile what has changed for ``arch``; returns whether anything had."""
     done = [_build(arch, name) for name in PROGRAMS]
     return any(done)
-=======
-    """Compile for ``arch`` what was not compiled yet; returns whether there was any."""
-    return any([_build(arch, name) for name in PROGRAMS])  # noqa: C419 - each of them
->>>>>>> b0d343c (formats: what the kernel's configuration forbids is refused; tests of tools, serve and run)
 
 
 def _build(arch: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import linuxkit
 from linuxkit.base import files
 from linuxkit.base.errors import Error
-from linuxkit.cli import inputs
+from linuxkit.cli import inputs, project
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +34,7 @@ def configure(parser: Parser) -> None:
         "or a tar. The status is 1 when a container is more exposed than --threshold."
     )
     inputs.add(parser)
+    project.add(parser)
     parser.add_value("--threshold", "N", "fail when a container's exposure is above N, 0 to 10")
     parser.add_switch("--markdown", "print tables as Markdown")
     parser.add_switch("--all", "show rows that pass, too")
@@ -63,16 +64,15 @@ def _report(args: argparse.Namespace) -> Report:
     from linuxkit.build.audit import report
 
     if all(name == "-" or name.startswith("http") or name.endswith(_YAML) for name in args.files):
-        spec = inputs.load(args, offline=args.offline)
-        store = linuxkit.open_store(args.cache or None)
+        opened = project.open_project(args, offline=args.offline)
         plan = linuxkit.resolve(
-            spec,
-            store=store,
-            sources=linuxkit.default_sources(store, mirrors=args.mirror, certs=args.cert_file),
-            arch=inputs.arch(args.arch),
+            opened.spec,
+            store=opened.store,
+            sources=opened.sources,
+            arch=opened.arch,
             offline=args.offline,
         )
-        return report.of_plan(plan, spec)
+        return report.of_plan(plan, opened.spec)
     if len(args.files) > 1:
         raise Error("LK0114", "one built system at a time", hint="several files are YAML only")
     return _of_image(args.files[0], args.arch)

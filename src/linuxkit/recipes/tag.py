@@ -64,8 +64,8 @@ def reference(name: str, tag: str) -> str:
 def contents(folder: Path) -> Iterator[tuple[str, int, bytes]]:
     """Path, mode (0644 or 0755) and bytes of each file, without git's own folder; in no order.
 
-    What ``extra-sources`` names of neighbouring packages lies where it says.  Raises LK0534, LK0545,
-    LK0102.
+    What ``extra-sources`` names of neighbouring packages lies where it says.  Raises LK0534,
+    LK0545, LK0102.
     """
     recipe = b""
     for path, mode, data in _walk(folder, ""):

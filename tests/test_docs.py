@@ -15,7 +15,7 @@ SOURCE = ROOT / "src" / "linuxkit"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"LK\d{4}")
 
-HOSTS = {"net", "oci", "recipes"}  # who is told what a host said, or that it said nothing
+HOSTS = {"net", "oci", "recipes", "sources"}  # who is told what a host said, or that it said nothing
 
 # Codes that several parts of the program raise; they mean the same everywhere.
 SHARED = {
@@ -32,7 +32,10 @@ SHARED = {
     "LK0304": {"oci", "recipes"},
     "LK0305": {"build", "oci", "recipes"},
     "LK0306": {"build", "oci", "sources"},
-    "LK0320": {"oci", "sources"},  # only the lock knows that it once was there
+    "LK0320": {"oci", "recipes", "sources"},  # only the lock knows that it once was there
+    "LK0321": {"oci", "sources"},
+    "LK0328": {"oci", "recipes"},  # a tag that stands for another image
+    "LK0331": {"oci", "recipes"},
     "LK0354": {"oci", "sources"},  # a file of images has not this one
     "LK0401": {"build", "cli"},  # no such image in the store
     "LK0402": {"build", "spec"},  # needs the network

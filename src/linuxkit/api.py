@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error
@@ -19,7 +20,7 @@ from linuxkit.spec import load as specs
 from linuxkit.spec.model import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, MutableMapping, Sequence
 
     from linuxkit.base.where import Where
     from linuxkit.build.source import Source
@@ -66,6 +67,7 @@ def default_sources(
     lock: Lock | None = None,
     engine: bool = False,
     guard: Guard | None = None,
+    folders: Mapping[str, Path] = MappingProxyType({}),
 ) -> tuple[Source, ...]:
     """Where images are looked for, in order: files, the store, the stock packages, then registries.
 
@@ -76,8 +78,10 @@ def default_sources(
     registries; ``certs`` files of certificates to trust besides the system's; ``logins`` texts like
     ``ghcr.io=USER:PASSWORD``, which go before those that are stored.  With ``pull`` registries come
     before the store, and are asked even for what it has; with ``engine`` the images of a container
-    engine on this machine come before either.
+    engine on this machine come before either.  ``folders`` are package folders by the names that
+    their images have; :func:`load` fills such a map.  Who has no such image builds it.
     """
+    from linuxkit.sources import folders as packages
     from linuxkit.sources.engine import Engine
     from linuxkit.sources.local import LocalFiles
     from linuxkit.sources.locked import Locked
@@ -86,7 +90,11 @@ def default_sources(
     from linuxkit.sources.store import Stored
 
     registries = Registries(store, mirrors, certs, logins, fresh=pull)
-    own = (Stored(store), StockPackages(store, shelf or _shelf(lock)))
+    stock = (Stored(store), StockPackages(store, shelf or _shelf(lock)))
+    built = packages.PackageFolders(
+        folders, lambda: packages.bench_of(store, registries, (*stock, registries))
+    )
+    own = (*stock, built)
     first: list[Source] = [LocalFiles(store)]
     if engine:
         first.append(Engine(store))
@@ -123,15 +131,17 @@ def load(
     offline: bool = False,
     lock: Lock | None = None,
     remote: Remote | None = None,
+    folders: MutableMapping[str, Path] | None = None,
 ) -> Spec:
     """Read, check and merge YAML files and URLs; "-" stands for ``stdin``.
 
     ``arch`` is the OCI architecture that ``@pkg:NAME`` is meant for, ``shelf`` the stock packages
     it may name (by default as ``lock`` holds them), ``values`` are those of the variables that the
-    files declare, ``remote`` reads URLs.  Raises everything that is wrong in all files at once, and
-    LK0402 for a URL when ``offline``.
+    files declare, ``remote`` reads URLs.  The package folders that ``@pkg:PATH`` names are put into
+    ``folders``, by the names of their images.  Raises everything that is wrong in all files at
+    once, and LK0402 for a URL when ``offline``.
     """
-    packages = _Packages(shelf or _shelf(lock), arch)
+    packages = _Packages(shelf or _shelf(lock), arch, {} if folders is None else folders)
     return specs.load(
         files, packages=packages, stdin=stdin, values=values, offline=offline, remote=remote
     )
@@ -140,20 +150,24 @@ def load(
 class _Packages:
     """What ``@pkg:`` stands for in the YAML."""
 
-    def __init__(self, shelf: Shelf, arch: str) -> None:
+    def __init__(self, shelf: Shelf, arch: str, folders: MutableMapping[str, Path]) -> None:
         self._shelf = shelf
         self._arch = arch
+        self._folders = folders
 
     def reference(self, text: str, *, base: Path, where: Where) -> str:
         folder = base / text
         if os.path.isfile(folder / "build.yml"):  # noqa: PTH113 - a long name is no error
+            from linuxkit.oci import ref
             from linuxkit.recipes import gittag
 
             try:
-                return gittag.reference(folder)
+                found = gittag.reference(folder)
+                self._folders[str(ref.parse(found))] = folder.resolve()
             except Error as error:
                 error.where = error.where or where
                 raise
+            return found
         return self._shelf.reference(text, self._arch, where)
 
 

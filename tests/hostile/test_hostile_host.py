@@ -213,7 +213,7 @@ def test_case_36_a_package_folder_with_more_than_files(kind, tmp_path):
         (folder / "x").symlink_to("/etc/passwd")
     else:
         os.mkfifo(folder / "x")
-    assert code(lambda: list(tag._contents(folder))) == "LK0534"
+    assert code(lambda: list(tag.contents(folder))) == "LK0534"
 
 
 def test_case_36_git_runs_nothing_that_the_folder_names(tmp_path, need):

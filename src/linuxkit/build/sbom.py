@@ -73,11 +73,15 @@ def _image(image: Component, identifier: str) -> dict[str, object]:
     }
 
 
-def _debian(name: str, version: str, arch: str, identifier: str) -> dict[str, object]:
-
+def debian_purl(name: str, version: str, arch: str) -> str:
+    """The package URL of a Debian package (purl-spec, type ``deb``)."""
     from urllib.parse import quote  # costs a millisecond where there is no package
 
-    purl = f"pkg:deb/debian/{quote(name)}@{quote(version, safe='')}?arch={arch}"
+    return f"pkg:deb/debian/{quote(name)}@{quote(version, safe='')}?arch={arch}"
+
+
+def _debian(name: str, version: str, arch: str, identifier: str) -> dict[str, object]:
+    purl = debian_purl(name, version, arch)
     return {
         "SPDXID": identifier,
         "name": name,

@@ -13,7 +13,7 @@ from linuxkit.base.errors import Error, printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import MutableMapping, Sequence
 
     from linuxkit.cli.arguments import Parser
     from linuxkit.sources.lock import Lock
@@ -40,10 +40,12 @@ def load(
     architecture: str = "",
     lock: Lock | None = None,
     remote: Remote | None = None,
+    folders: MutableMapping[str, Path] | None = None,
 ) -> linuxkit.Spec:
     """The configuration that the arguments lead to; ``remote`` reads URLs.
 
-    Raises LK0101, LK0113 and as linuxkit.load.
+    The package folders that it names are put into ``folders``.  Raises LK0101, LK0113 and as
+    linuxkit.load.
     """
     return linuxkit.load(
         args.files,
@@ -52,6 +54,7 @@ def load(
         values=values(args.set),
         lock=lock,
         remote=remote,
+        folders=folders,
     )
 
 

@@ -37,7 +37,7 @@ VERBS = {
     "sign": "sign an image with a key",
     "verify": "check who has signed an image",
     "new": "print a commented YAML file to start from",
-    "pkg": "stock packages: list, lock, build",
+    "pkg": "packages: list, lock, name, build, push",
     "kernel": "kernels: what ours are made of, how hard they are, what tells two apart",
     "cache": "images in the store: list, pull, import, export, forget, check, collect",
     "metadata": "write a CD-ROM image with settings for a machine",

@@ -14,6 +14,7 @@ from linuxkit.oci.model import Platform
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from linuxkit.base.digest import Digest
     from linuxkit.build.source import Source
@@ -72,7 +73,10 @@ def open_project(
     store = linuxkit.open_store(args.cache or None)
     arch = architecture or inputs.arch(args.arch)
     includes = Includes(store, lock.includes if lock else {}, offline=offline)
-    spec = inputs.load(args, architecture=arch, lock=lock, remote=includes)
+    folders: dict[str, Path] = {}
+    spec = inputs.load(
+        args, architecture=arch, lock=lock, remote=includes, folders=folders
+    )
     if args.locked or lock is not None:
         _compare(lock, spec, arch, includes, strict=args.locked)
 
@@ -91,6 +95,7 @@ def open_project(
         lock=lock,
         engine=getattr(args, "docker", False),
         guard=guard,
+        folders=folders,
     )
     return Project(store, spec, lock, sources, arch, includes.seen, guard)
 

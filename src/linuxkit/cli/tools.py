@@ -91,14 +91,14 @@ def _folders(tools: ToolRoot, names: list[str]) -> list[Path]:
 
 
 def _lock(store: Store) -> int:
-    from linuxkit.cli import pkg
     from linuxkit.recipes import recipe, relock
     from linuxkit.recipes.debian import lock as locks
+    from linuxkit.sources.packages import bench_of
 
     shelf = toolroot.shelf()
     old = locks.load(shelf.lock_path) if shelf.lock_path.exists() else locks.EMPTY
     recipes = [recipe.load(shelf.path(name)) for name in shelf.names()]
-    refreshed = pkg.refresh(old, recipes, toolroot.ARCHES, store, ())
+    refreshed = relock.refresh(old, recipes, toolroot.ARCHES, bench_of(store))
     print("\n".join(relock.differences(old, refreshed.lock)) or "no package changes")
     files.write(shelf.lock_path, locks.encode(refreshed.lock))
     raise_all(refreshed.failures)

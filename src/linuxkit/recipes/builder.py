@@ -6,6 +6,7 @@ Which .debs is the lock's business, which name the image gets that of ``stock``.
 from __future__ import annotations
 
 import contextlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from linuxkit.base import digest, events, platform
@@ -22,7 +23,7 @@ from linuxkit.tree import compress, tar
 from linuxkit.tree.entry import Bytes, Entry, Kind, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import BinaryIO
 
     from linuxkit.oci.image import Layer
@@ -38,12 +39,26 @@ _DEBS = "org.linuxkit.debian.packages"
 _ROOT = "org.linuxkit.build.packages"
 
 
-def build(recipe: Recipe, lock: Lock, arch: str, pool: Pool, store: Store) -> Descriptor:
+def build(
+    recipe: Recipe,
+    lock: Lock,
+    arch: str,
+    pool: Pool,
+    store: Store,
+    *,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Descriptor:
     """Make the image of ``recipe`` for the OCI architecture ``arch`` and store it, without a name.
 
-    Equal inputs give equal bytes for every user, place and time.  Raises LK0538 to LK0541 when
-    recipe and lock do not allow it, and the errors of fetching, unpacking and choosing.
+    Equal inputs give equal bytes for every user, place and time; ``more`` labels are added to
+    those of the recipe, which win.  Raises LK0538 to LK0541 and LK0546 when recipe and lock do
+    not allow it, and the errors of fetching, unpacking and choosing.
     """
+    if not recipe.is_ours:
+        raise Error(
+            "LK0546", f'the recipe "{recipe.name}" has no driver of ours',
+            hint="it needs `debian:`, `kernel:`, `build:` or `files:`", where=recipe.where,
+        )  # fmt: skip
     debs = locked_debs(recipe, lock, arch)
     root_debs = locked_root(recipe, lock, arch)
     pool.fetch(debs, recipe.name)
@@ -66,7 +81,8 @@ def build(recipe: Recipe, lock: Lock, arch: str, pool: Pool, store: Store) -> De
     return image.write_image(
         store, platform=Platform("linux", arch), layers=[layer],
         entrypoint=says.entrypoint, cmd=says.cmd, env=says.env, cwd=says.workdir,
-        user=says.user, labels=labels(recipe, debs, root_debs, arch), created_s=files.epoch,
+        user=says.user, labels={**more, **labels(recipe, debs, root_debs, arch)},
+        created_s=files.epoch,
     )  # fmt: skip
 
 

@@ -272,11 +272,6 @@ class Document(Record):
             if getattr(self, other) and self.kernel:
                 text_ = f"cannot have both `{other}:` and `kernel:`"
                 yield Problem("kernel", text_, code="LK0545")
-        if not (self.debian or self.kernel or self.build or self.files):
-            yield Problem(
-                "image", "has no recipe of ours",
-                "it needs `debian:`, `kernel:`, `build:` or `files:`", "LK0546",
-            )  # fmt: skip
         if not self.debian and any(file.concat for file in self.files):
             yield Problem("files", "has a `concat`, which needs `debian:`", code="LK0545")
         for arch in self.kernel.packages if self.kernel else ():
@@ -299,6 +294,17 @@ class Recipe(NamedTuple):
     def name(self) -> str:
         """The name of the package."""
         return self.folder.name
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a driver of ours makes it; else there has to be a Dockerfile."""
+        says = self.says
+        return bool(says.debian or says.kernel or says.build or says.files)
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether making it takes a machine of a certain architecture."""
+        return self.says.build is not None or not self.is_ours
 
     @property
     def concats(self) -> tuple[str, ...]:
@@ -333,13 +339,13 @@ class Recipe(NamedTuple):
         return self.says.kernel.packages.get(arch, "") if self.says.kernel is not None else ""
 
 
-def load(folder: Path) -> Recipe:
-    """Read ``build.yml`` in ``folder``.
+def load(folder: Path, name: str = "build.yml") -> Recipe:
+    """Read the file ``name`` in ``folder``.
 
-    Raises everything that is wrong at once: LK02xx (YAML, keys, types), LK0545 (values), LK0546
-    (no driver), LK0601 (paths).
+    Raises everything that is wrong at once: LK02xx (YAML, keys, types), LK0545 (values), LK0601
+    (paths).
     """
-    path = folder / "build.yml"
+    path = folder / name
     try:
         with path.open("rb") as source:
             data = source.read(_MAX_BYTES + 1)

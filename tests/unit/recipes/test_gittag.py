@@ -9,7 +9,7 @@ import pytest
 
 import linuxkit
 from linuxkit.base.errors import Error
-from linuxkit.recipes.gittag import reference
+from linuxkit.recipes.gittag import Asked, Revision, identify, reference, revision
 
 
 def git(folder, *words: str) -> str:
@@ -106,3 +106,70 @@ def test_a_yaml_names_a_folder_beside_it(repository):
     spec = linuxkit.load([yml], arch="amd64")
     wanted = f"docker.io/linuxkit/web:{tree(repository, 'pkg/web')}"
     assert [str(ref) for ref in spec.init] == [wanted, wanted]
+
+
+def asked(**words):
+    return Asked(**words)
+
+
+def test_what_is_asked_goes_before_git(repository, monkeypatch):
+    package = repository / "pkg/web"
+    first = git(repository, "rev-parse", "HEAD:pkg/web")
+    (package / "Dockerfile").write_text("FROM other\n")
+    git(repository, "commit", "-qam", "second")
+    (package / "Dockerfile").write_text("FROM dirty\n")
+    monkeypatch.setenv("USER", "anna")
+    digits = hashlib.sha256(b"FROM dirty\nimage: web\n").hexdigest()[:7]
+    now = tree(repository, "pkg/web")
+    cases = {
+        asked(): f"linuxkit/web:{now}-dirty-{digits}",
+        asked(org="me"): f"me/web:{now}-dirty-{digits}",
+        asked(hash="abc"): "linuxkit/web:abc",
+        asked(hash="abc", tag="v-{{ .Hash }}"): "linuxkit/web:v-abc",
+        asked(tag="fixed"): "linuxkit/web:fixed",
+        asked(dev=True): "anna/web:dev",
+        asked(hash_commit="HEAD~1"): f"linuxkit/web:{first}",
+        asked(hash_path=repository / "pkg"): f"linuxkit/web:{tree(repository, 'pkg')}-dirty-{digits}",
+        asked(hash_path=repository, hash_commit="HEAD"):
+            f"linuxkit/web:{git(repository, 'rev-parse', 'HEAD^{tree}')}-dirty-{digits}",
+    }  # fmt: skip
+    assert {one: identify(package, one).reference for one in cases} == cases
+    assert identify(package, asked(hash="abc")).is_dirty
+    git(repository, "checkout", "-q", ".")
+    clean = hashlib.sha256(b"FROM other\nimage: web\n").hexdigest()[:7]
+    assert identify(package, asked(force_dirty=True)).reference == f"linuxkit/web:{now}-dirty-{clean}"
+    assert not identify(package).is_dirty
+
+
+@pytest.mark.parametrize("words", [
+    {"tag": "{{.Other}}"}, {"hash_commit": "--all"}, {"hash_path": "shared"},
+])  # fmt: skip
+def test_what_cannot_be_asked(repository, words):
+    if "hash_path" in words:
+        words = {"hash_path": repository / "shared"}
+    with pytest.raises(Error) as error:
+        identify(repository / "pkg/web", asked(**words))
+    assert error.value.code == "LK0567"
+
+
+def test_another_recipe(repository):
+    (repository / "pkg/web/other.yml").write_text("image: other\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "second")
+    found = identify(repository / "pkg/web", asked(build_yml="other.yml")).reference
+    assert found == f"linuxkit/other:{tree(repository, 'pkg/web')}"
+
+
+def test_the_commit(repository):
+    package = repository / "pkg/web"
+    found = revision(package)
+    dated = git(repository, "log", "-1", "--abbrev=12", "--date=format-local:%Y%m%d%H%M%S", "--format=%cd-%h")
+    assert found == (git(repository, "rev-parse", "HEAD"), f"v0.0.0-{dated}", "",
+                     int(git(repository, "log", "-1", "--format=%ct")))  # fmt: skip
+    git(repository, "tag", "v1.2.3")
+    assert revision(package)[1:3] == ("v1.2.3", "v1.2.3")
+
+
+def test_no_commit_outside_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert revision(tmp_path) == Revision()

@@ -97,8 +97,6 @@ BASE = "image: a\ndebian:\n  packages: [b]\n"
     [
         ("", "LK0201", ""),
         ("debian: {packages: [b]}", "LK0205", "image"),
-        ("image: a", "LK0546", "no recipe"),
-        ("image: a\ndockerfile: Dockerfile", "LK0546", "no recipe"),
         (BASE + "entripoint: [x]", "LK0203", "entripoint"),
         ("image: a\ndebian: {packages: [b], keeep: [x]}", "LK0203", "keeep"),
         ("image: a\ndebian: {packages: {amd65: [b]}}", "LK0203", "amd65"),
@@ -223,3 +221,13 @@ def test_commands_need_steps_and_outputs(tmp_path):
     with pytest.raises(Error) as caught:
         load(tmp_path, "image: web\nbuild: {packages: [make]}\n")
     assert [error.code for error in caught.value.all()] == ["LK0545", "LK0545"]
+
+
+@pytest.mark.parametrize(("text", "ours", "runs"), [
+    ("image: a", False, True),
+    ("image: a\nfiles: [{path: b, contents: c}]", True, False),
+    ("image: a\nbuild: {steps: [x], outputs: [{source: a, path: a}]}", True, True),
+])  # fmt: skip
+def test_who_makes_it(tmp_path, text, ours, runs):
+    found = load(tmp_path, text)
+    assert (found.is_ours, found.runs_programs) == (ours, runs)

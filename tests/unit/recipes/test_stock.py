@@ -523,3 +523,11 @@ def test_manifest_is_plain_oci(bench):
 
 def test_the_fixture_is_a_real_deb():
     assert deb([]).startswith(b"!<arch>\n")
+
+
+def test_a_recipe_that_no_driver_of_ours_makes(bench):
+    bench.add("upstream", "image: upstream\ndockerfile: Dockerfile\n")
+    bench.lock()
+    with pytest.raises(Error) as caught:
+        bench.build("upstream")
+    assert caught.value.code == "LK0546"

@@ -1,0 +1,1 @@
+"""The commands of ``linuxkit pkg``, a module for each family."""

@@ -119,9 +119,9 @@ def _collect(store: Store, rules: Rules, now_s: float, task: events.Task) -> Col
     epoch = store.leases.newest() or 0
     blobs = records = 0
     for record in _dead_records(store, live, before_s):
+        # Its folder stays, empty or not: somebody may be about to put another form there.
         name = f"{digests.hex_of(record.form.key)}.{record.form.form}"
         records += store.trash.take(record.path, name, epoch)
-        _remove_empty(record.path.parent)
     for blob in _dead_blobs(store, live, before_s):
         path = store.path(blob.digest)
         blobs += store.trash.take(path, path.name, epoch)
@@ -234,11 +234,6 @@ def _is_older(path: Path, before_s: float) -> bool:
         return path.stat().st_mtime <= before_s
     except FileNotFoundError:
         return False
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # somebody has put another form there
-        folder.rmdir()
 
 
 @contextlib.contextmanager

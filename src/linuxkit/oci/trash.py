@@ -55,7 +55,10 @@ class Trash:
     def files(self) -> Iterator[Taken]:
         """Everything that lies here."""
         for epoch in self._epochs():
-            for path in sorted((self._folder / epoch).iterdir()):
+            paths: list[Path] = []
+            with contextlib.suppress(FileNotFoundError):  # its last file has just been rescued
+                paths = sorted((self._folder / epoch).iterdir())
+            for path in paths:
                 with contextlib.suppress(FileNotFoundError):
                     yield Taken(int(epoch), path, path.stat().st_size)
 

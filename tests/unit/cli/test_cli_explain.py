@@ -14,7 +14,7 @@ from support.images import image
 from support.registry import running
 
 AMD = Platform("linux", "amd64")
-NAMES = ["files", "store", "stock packages", "registries"]
+NAMES = ["files", "store", "stock packages", "package folders", "registries"]
 
 
 @pytest.fixture(scope="module")

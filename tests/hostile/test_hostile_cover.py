@@ -6,7 +6,8 @@ import ast
 import re
 from pathlib import Path
 
-from linuxkit.oci import image, model, pull, referrers, registry
+from linuxkit.oci import cosign, image, model, pull, referrers, registry, signatures
+from linuxkit.sources import lock
 from linuxkit.spec import yaml
 from linuxkit.tree import compress, cpio, merge, tar
 from linuxkit.tree import path as paths
@@ -70,6 +71,10 @@ LIMITS = {
     "layers of an image": (model.LAYER_COUNT_LIMIT, "512"),
     "indexes inside each other": (image._DEPTH_LIMIT, "2"),
     "artifacts about one image": (referrers.COUNT_LIMIT, "256"),
+    "signatures of an image, in each form": (signatures.COUNT_LIMIT, "64"),
+    "bytes of what a signature signs": (cosign.PAYLOAD_LIMIT, "64 KiB"),
+    "bytes of a bundle with a signature": (cosign.BUNDLE_LIMIT, "1 MiB"),
+    "bytes of a lock": (lock.BYTES_LIMIT, "4 MiB"),
     "bytes of all artifacts about an image": (pull._ARTIFACT_BYTES, "1 GiB"),
     "parts of all artifacts about an image": (pull._ARTIFACT_PARTS, "1024"),
     "pages of a list of artifacts": (registry._PAGES, "32"),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "linuxkit.lock"
 VERSION = 1
-_MAX_BYTES = 4 << 20
+BYTES_LIMIT = 4 << 20
 _TAG = re.compile(r"[0-9a-f]{16}")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?")
 _HINT = "mend it, or make it anew: linuxkit lock FILE..."
@@ -95,7 +95,7 @@ def load(path: Path) -> Lock | None:
     """
     try:
         with path.open("rb") as source:
-            data = source.read(_MAX_BYTES + 1)
+            data = source.read(BYTES_LIMIT + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -105,8 +105,8 @@ def load(path: Path) -> Lock | None:
 
 def decode(data: bytes, name: str) -> Lock:
     """The lock in ``data``; ``name`` is the file's name in messages.  Raises as :func:`load`."""
-    if len(data) > _MAX_BYTES:
-        raise Error("LK0430", f"{name} has more than {_MAX_BYTES >> 20} MiB", hint=_HINT)
+    if len(data) > BYTES_LIMIT:
+        raise Error("LK0430", f"{name} has more than {BYTES_LIMIT >> 20} MiB", hint=_HINT)
     value = _parse(data, name)
     if isinstance(value, dict) and value.get("version") != VERSION:
         raise Error(

@@ -192,7 +192,9 @@ def differences(old: Lock, new: Lock) -> list[str]:
             if old.debs_of(name, arch) != new.debs_of(name, arch):
                 changes.setdefault(_changes(old, new, name, arch), []).append(arch)
             elif old.of(name, arch) != new.of(name, arch):
-                changes.setdefault("the recipe changed, the packages did not", []).append(arch)
+                changed = "the recipe changed, the packages did not"
+                text = changed if old.of(name, arch) else "made without Debian packages"
+                changes.setdefault(text, []).append(arch)
         lines += [f"{name} ({', '.join(arches)}): {text}" for text, arches in changes.items()]
     return lines
 

@@ -184,6 +184,18 @@ def test_the_lock_speaks_for_stock_packages(site, capsys):
     assert locked()["packages"]["web"]["amd64"]["tag"] in capsys.readouterr().out
 
 
+def test_a_package_that_needs_none_of_debians(site, capsys):
+    folder = site.root / "packages" / "plain"
+    folder.mkdir()
+    (folder / "build.yml").write_text("image: plain\nfiles: [{path: etc/plain, contents: x}]\n")
+    (site.root / "project/a.yml").write_text('init: ["@pkg:plain"]\n')
+    assert lock() == 0
+    assert capsys.readouterr().out == "plain (amd64): made without Debian packages\n"
+    (site.archive.root / "dists/trixie/InRelease").unlink()
+    assert lock("--update") == 0  # nobody is asked for it
+    assert build("--locked") == 0
+
+
 def test_a_recipe_that_changes_under_the_lock(site, capsys):
     (site.root / "project/a.yml").write_text('init: ["@pkg:web"]\n')
     assert lock() == 0

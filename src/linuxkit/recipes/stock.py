@@ -148,7 +148,7 @@ class Shelf:
                 "LK0438",
                 f'the stock package "{name}" is made otherwise by this version of linuxkit than '
                 f"when it was locked ({held})",
-                hint=f"take it as it is made now: linuxkit lock FILE... --update {name}",
+                hint="take it as it is made now: linuxkit lock FILE...",
             )
         return self._pins.lock
 

@@ -224,7 +224,12 @@ class _Held:
         if mine.tag(name, arch) is None:
             self.join(shelf.pins(name, arch))
         else:
-            self.join(shelf.repinned(name, arch, mine.lock))
+            try:
+                self.join(shelf.repinned(name, arch, mine.lock))
+            except Error as error:
+                if error.code == "LK0540":  # its own hint is about the lock that is shipped
+                    error.hint = f"choose its packages anew: linuxkit lock FILE... --update {name}"
+                raise
 
 
 def _solve(

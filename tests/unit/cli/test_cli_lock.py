@@ -214,7 +214,9 @@ def test_a_recipe_that_changes_under_the_lock(site, capsys):
     site.recipe.write_text(RECIPE.replace("[web]", "[web], drop: [usr/bin/x]"))  # perhaps of others
     forget(site)
     assert lock() == 1
-    assert "LK0540" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "LK0540" in err
+    assert "linuxkit lock FILE... --update web" in err
     assert lock("--update", "@pkg:web") == 0
     assert build("--locked") == 0
 

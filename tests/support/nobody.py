@@ -53,7 +53,8 @@ def home(*, blobs: Path | None = None):
             shutil.copytree(blobs, theirs / "cache" / "blobs", dirs_exist_ok=True)
         # The interpreter and the sources may lie where only root can look.
         shutil.copytree(ROOT / "src", theirs / "src", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(ROOT / "packages", theirs / "packages")
+        for name in ("packages", "tools"):
+            shutil.copytree(ROOT / name, theirs / name)
         for name in LIBRARIES:
             _copy_library(name, theirs / "lib")
         (theirs / "out").mkdir()

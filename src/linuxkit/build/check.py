@@ -49,10 +49,16 @@ _DECOMPRESSORS = {"gzip": "RD_GZIP", "xz": "RD_XZ", "lz4": "RD_LZ4", "zstd": "RD
 
 
 def require(system: System, firmware: str, compression: str) -> None:
-    """Refuse (LK0749) what the kernel cannot do, where its image tells its configuration.
+    """Refuse what cannot start: LK0746 for a BIOS that the architecture does not have, and LK0749
+    for what the kernel cannot do, where its image tells its configuration.
 
     ``firmware`` is who starts it, as in ``BootFacts``; ``compression`` that of its initramfs.
-    """
+    """  # noqa: D205
+    if firmware in ("bios", "any") and system.plan.arch != "amd64":
+        raise Error(
+            "LK0746", f"machines with {system.plan.arch} have no BIOS",
+            hint="take the format for UEFI, such as raw-efi or iso-efi",
+        )  # fmt: skip
     config = configuration(system)
     if config is None:
         return

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_mib, least_ram_of_disk_root
+from linuxkit.build.check import console, least_ram_mib, least_ram_of_disk_root, require
 from linuxkit.build.plan import EPOCH
 from linuxkit.disk import bios, iso, isorecord, partitions
 from linuxkit.disk.filesystem import Mark
@@ -58,7 +58,9 @@ class _Iso:
     initramfs = False
 
     def emit(self, system: System, out: Output, options: Options) -> BootFacts:
-        """Write the file.  Raises LK0740 to LK0745 and what the tools raise."""
+        """Write the file.  Raises LK0740 to LK0749 and what the tools raise."""
+        firmware = "any" if self.bios and self.efi else "bios" if self.bios else "uefi"
+        require(system, firmware, options.compression.name)
         if self.initramfs:
             found = payload.whole(system, options)
         else:
@@ -77,7 +79,7 @@ class _Iso:
             places = write_tree(system, entries, file, boots)
             self._as_disk(system, file, places, options)
         return BootFacts(
-            firmware="any" if self.bios and self.efi else "bios" if self.bios else "uefi",
+            firmware=firmware,
             root="initramfs" if self.initramfs else "iso9660",
             cmdline=found.cmdline,
             console=console(found.cmdline),

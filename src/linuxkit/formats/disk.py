@@ -10,7 +10,6 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from linuxkit.base import events
-from linuxkit.base.errors import Error
 from linuxkit.build.check import require
 from linuxkit.disk import bios, fat, partitions
 from linuxkit.disk import tools as tools_
@@ -65,11 +64,6 @@ def make(
 
     Returns that size in bytes.  Raises LK0742 to LK0746 and what the tools raise.
     """
-    if firmware == BIOS and system.plan.arch != "amd64":
-        raise Error(
-            "LK0746", f"machines with {system.plan.arch} have no BIOS",
-            hint="take the format for UEFI, such as raw-efi",
-        )  # fmt: skip
     require(system, firmware, options.compression.name)
     with events.task("pack", f"disk ({firmware})", unit=""):
         {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware](system, found, out, options, unit)

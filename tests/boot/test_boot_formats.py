@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from linuxkit import runners
@@ -53,3 +55,24 @@ def test_arm64_starts_from_uefi(need, workshop, boot):
     machine.wait_ready(timeout_s=BOOT_S)
     machine.poweroff()
     assert machine.wait(120).status == 0
+
+
+@pytest.mark.slow
+def test_a_changed_block_of_a_checked_root_stops_the_machine(workshop, boot, tmp_path):
+    artifact = workshop.build(system("raw-verity", "erofs"), form="raw-verity")
+    disk = tmp_path / "changed.img"
+    shutil.copy(artifact.path("disk"), disk)
+    data = disk.read_bytes()
+    magic = (0xE0F5E1E2).to_bytes(4, "little")
+    start = data.index(magic) - 1024  # of the root: the superblock of erofs lies at 1024
+    assert start % 4096 == 0
+    with disk.open("r+b") as out:
+        out.seek(start + 4000)  # in its first block, behind what it is found by
+        byte = out.read(1)
+        out.seek(start + 4000)
+        out.write(bytes((byte[0] ^ 1,)))
+    machine = boot(runners.locate(disk, "amd64"), firmware="uefi")
+    result = machine.wait(BOOT_S)
+    assert result.reason == "guest-panic", result
+    assert b"device-mapper: verity" in machine.console
+    assert not result.records

@@ -48,6 +48,7 @@ SHARED = {
     "LK0419": HOSTS,
     "LK0501": {"recipes", "sources"},
     "LK0540": {"recipes", "sources"},  # of the lock that is shipped, or of the user's
+    "LK0566": {"cli", "recipes"},  # no package folder there
     "LK0601": {"recipes", "tree"},
     "LK0901": {"base", "oci", "runners"},  # a program is not there: QEMU, a credential helper
     "LK0903": {"base", "oci"},

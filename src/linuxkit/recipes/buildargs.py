@@ -89,7 +89,10 @@ def _folders(line: Line, value: str, own: Path) -> Iterator[Path]:
     elif what.startswith(_MANY):
         pattern = what.removeprefix(_MANY)
         anchor = Path("/") if pattern.startswith("/") else base
-        found = [path for path in anchor.glob(pattern.lstrip("/")) if path.is_dir()]
+        found = [
+            path for path in anchor.glob(pattern.lstrip("/"))
+            if (path / gittag.BUILD_YML).is_file()
+        ]  # fmt: skip
         wanted = sorted(
             {path.resolve() for path in found if not path.name.startswith(".")} - {own.resolve()}
         )

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -377,3 +378,36 @@ def test_a_yaml_that_names_a_folder_builds_it(tree, capsys, monkeypatch):
     tree.store.remove_name(f"{name}-amd64")
     assert main(["build", "-q", "--offline", "-f", "tar", "--arch", "amd64", "a.yml"]) == 3
     assert f"missing: {name} for linux/amd64, which is built of {tree.root}/tool" in capsys.readouterr().err
+
+
+def test_a_whole_tree(tree, capsys):
+    lock(tree)
+    for name in ("second", "broken", "on-broken"):
+        shutil.copytree(tree.root / "tool", tree.root / name)
+    lock_text = (tree.root / "tool" / "debian.lock").read_text()
+    for name in ("second", "broken", "on-broken"):
+        (tree.root / name / "build.yml").write_text(TOOL.replace("tool", name) + "arches: [amd64]\n")
+        (tree.root / name / "debian.lock").write_text(lock_text.replace('"tool"', f'"{name}"'))
+    (tree.root / "broken" / "debian.lock").unlink()
+    with (tree.root / "on-broken" / "build.yml").open("a") as out:
+        out.write('buildArgs: ["B=@lkt:pkg:../broken"]\n')
+    tree.commit()
+    capsys.readouterr()
+    assert pkg("build", "--all", "--jobs", "2", ".") == 1
+    shown = capsys.readouterr()
+    tags = {name: tree.tag(name) for name in ("tool", "second")}
+    assert [line.split(maxsplit=1) for line in shown.out.splitlines()] == [
+        ["broken", "failed"],
+        ["on-broken", "not begun"],
+        ["second", f"linuxkit/second:{tags['second']}-amd64  built"],
+        ["tool", f"linuxkit/tool:{tags['tool']}-amd64  built"],
+    ]
+    assert "LK0586" in shown.err
+    assert "LK0539" in shown.err
+    assert main(["pkg", "build", "--all", "--json", "."]) == 1
+    states = {Path(row["package"]).name: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert states == {"broken": "failed", "on-broken": "not begun", "second": "done", "tool": "done"}
+    for name in ("broken", "on-broken"):
+        shutil.rmtree(tree.root / name)
+    tree.commit()
+    assert pkg("build", "--all", ".") == 0

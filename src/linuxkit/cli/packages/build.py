@@ -32,13 +32,18 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
         "package", nargs="+", metavar="DIR|NAME", help="a package folder, or a stock package"
     )
     build.add_switch("--push", "send them to their registry, as `pkg push` does")
+    build.add_switch("--all", "build every package below the folders that are named, in order")
+    build.add_value(
+        "--jobs", "N", "with --all: packages at a time (default: processors)", convert=int,
+        default=0,
+    )  # fmt: skip
     _add_flags(build)
     build.set_defaults(run=_build)
     text = "build what is missing of packages and send it to their registry"
     push = commands.add_parser("push", help=text, description=text)
     push.add_argument("package", nargs="+", metavar="DIR", help="a package folder")
     _add_flags(push)
-    push.set_defaults(run=_build, push=True)
+    push.set_defaults(run=_build, push=True, all=False)
 
 
 def _add_flags(parser: Parser) -> None:
@@ -84,6 +89,10 @@ class _Desk(NamedTuple):
 
 def _build(args: argparse.Namespace) -> int:
     _check(args)
+    if args.all:
+        from linuxkit.cli.packages import forest
+
+        return forest.build(args, _wishes(args))
     desk = _desk(args)
     rows = []
     for word in args.package:

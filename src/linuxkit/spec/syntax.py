@@ -60,13 +60,19 @@ _PLAIN_WORDS = (
 )  # fmt: skip
 
 
+_TOO_DEEP = "maximum nesting depth"  # a limit of newer scanners, which read ahead of our own
+
+
 def explain(source: Source, error: yaml.YAMLError) -> Error:
-    """What was wrong, where, and what to do about it (LK0201)."""
+    """What was wrong, where, and what to do about it: LK0201, or LK0202 for what is too deep."""
     problem = str(getattr(error, "problem", None) or error)
     context = str(getattr(error, "context", None) or "")
     mark: Mark | None = getattr(error, "problem_mark", None)
     if mark is None:
         return Error("LK0201", f"this is not YAML: {printable(problem)}", where=source.where(1, 1))
+    if _TOO_DEEP in problem:
+        where = source.where(mark.line + 1, mark.column + 1)
+        return Error("LK0202", "values lie in each other too deep", where=where)
     line = source.line(mark.line + 1)
     plain = _in_plain_words(problem, context, line, mark.column)
     if plain is None:

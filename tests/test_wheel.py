@@ -20,6 +20,7 @@ from support.machines import cache_folder
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+SHIPPED = ("packages", "examples", "prebuilt")
 OFFLINE = ["--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir"]
 
 
@@ -54,9 +55,9 @@ def venv(wheel, tmp_path_factory):
 def test_what_is_in_it(wheel):
     with zipfile.ZipFile(wheel) as archive:
         members = {info.filename: info for info in archive.infolist()}
-    tracked = call("git", "-C", ROOT, "ls-files", "packages", "examples", "src/linuxkit").split()
+    tracked = call("git", "-C", ROOT, "ls-files", *SHIPPED, "src/linuxkit").split()
     expected = {
-        re.sub(r"^(packages|examples)/", r"linuxkit/data/\1/", name).removeprefix("src/")
+        re.sub(rf"^({'|'.join(SHIPPED)})/", r"linuxkit/data/\1/", name).removeprefix("src/")
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
     expected |= {f"linuxkit/data/guest/amd64/{name}" for name in ("init", "service")}

@@ -1,4 +1,4 @@
-"""Images that ship with this program, for making them takes long: found by what they are made of.
+"""Images that ship with this program because making them takes long, found by their tags.
 
 Each is an OCI archive whose name holds the tag of its recipe (docs/decisions/0050-prebuilt.md), so
 one that is out of date is simply not found.  ``scripts/kernels`` makes them.

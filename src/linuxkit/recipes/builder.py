@@ -68,7 +68,8 @@ def build(
         made = commands.NOTHING
         if recipe.says.build is not None:
             made = commands.run(
-                recipe, root_debs, arch, commands.Bench(pool, store, scratch)
+                recipe, commands.Needs(root_debs, locked_sources(recipe, lock, arch)), arch,
+                commands.Bench(pool, store, scratch),
             )
         files = stack.enter_context(unpacked(debs, pool, store))
         files.epoch = max(files.epoch, made.epoch)
@@ -108,6 +109,13 @@ def locked_root(recipe: Recipe, lock: Lock, arch: str) -> tuple[Deb, ...]:
     if recipe.says.build is None:
         return ()
     return _locked(recipe, recipe.root_name, recipe.root_inputs(arch), lock, arch)
+
+
+def locked_sources(recipe: Recipe, lock: Lock, arch: str) -> tuple[Deb, ...]:
+    """The archives of the source packages of ``recipe``.  Raises LK0539, LK0540."""
+    if recipe.says.build is None or not recipe.says.build.sources:
+        return ()
+    return _locked(recipe, recipe.source_name, recipe.source_inputs(), lock, arch)
 
 
 def _locked(recipe: Recipe, name: str, inputs: str, lock: Lock, arch: str) -> tuple[Deb, ...]:

@@ -18,16 +18,17 @@ from linuxkit.base.errors import Error, printable
 from linuxkit.recipes import buildroot, sandbox, tag, unpack
 from linuxkit.recipes.outputs import Outputs
 from linuxkit.tree import tar
-from linuxkit.tree.entry import Bytes, Entry, Kind
+from linuxkit.tree.entry import Bytes, Entry, Kind, Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from linuxkit.oci.store import Store
     from linuxkit.recipes.debian.lock import Deb
     from linuxkit.recipes.debian.pool import Pool
     from linuxkit.recipes.recipe import Commands, Limits, Recipe
+    from linuxkit.tree.entry import Content
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OPEN_FILES = 4096
@@ -43,6 +44,13 @@ class Made(NamedTuple):
 NOTHING = Made((), 0)
 
 
+class Needs(NamedTuple):
+    """What the lock names for the commands of a recipe."""
+
+    root: Sequence[Deb]  # packages of the build root
+    sources: Sequence[Deb]  # archives of source packages
+
+
 class Bench(NamedTuple):
     """What is worked with."""
 
@@ -51,10 +59,10 @@ class Bench(NamedTuple):
     out: BinaryIO  # where the contents of what is made lie; must outlive it
 
 
-def run(recipe: Recipe, debs: Sequence[Deb], arch: str, bench: Bench) -> Made:
+def run(recipe: Recipe, needs: Needs, arch: str, bench: Bench) -> Made:
     """Run the commands of ``recipe`` for the OCI architecture ``arch`` and take what they made.
 
-    ``debs`` are the packages of the build root.  Raises LK0560 (a command failed; the log stays),
+    Raises LK0560 (a command failed; the log stays),
     LK0561, LK0562, LK0563 (an output that is not there), LK0564 (this machine cannot run the
     root's programs), LK0102.
     """
@@ -63,13 +71,15 @@ def run(recipe: Recipe, debs: Sequence[Deb], arch: str, bench: Bench) -> Made:
     if asked is None:
         raise TypeError(recipe.name)
     _require_machine(recipe, asked.runs_on(arch))
-    parts = buildroot.Parts(f"{recipe.name} {arch}", debs, asked.links)
+    parts = buildroot.Parts(f"{recipe.name} {arch}", needs.root, asked.links)
     root = buildroot.make(parts, pool, store)
+    pool.fetch(needs.sources, f"sources of {recipe.name}")
     with _scratch(store) as folder:
         places = sandbox.Places(
             root.folder, folder / "src", folder / "build", folder / "tmp"
         )
-        _fill(recipe, root.epoch, places)
+        with contextlib.ExitStack() as stack:
+            _fill(_contents(recipe, needs, pool, stack), root.epoch, places)
         job = sandbox.Job(
             places, asked.steps, _environment(asked, arch, root.epoch),
             _limits(asked.limits), asked.limits.timeout,
@@ -115,15 +125,28 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(recipe: Recipe, epoch: int, places: sandbox.Places) -> None:
-    """Make the folders; the sources are those files that the tag is made of, with fixed facts."""
+def _contents(
+    recipe: Recipe, needs: Needs, pool: Pool, stack: contextlib.ExitStack
+) -> Iterator[tuple[str, int, Content]]:
+    """What lies in /src: the files that the tag is made of, and archives of source packages."""
+    for path, mode, data in tag.contents(recipe.folder):
+        yield path, mode, Bytes(data)
+    for deb in needs.sources:
+        handle = stack.enter_context(pool.open(deb))
+        yield f"sources/{deb.package}", 0o644, Slice(handle.fileno(), 0, deb.size)
+
+
+def _fill(
+    contents: Iterable[tuple[str, int, Content]], epoch: int, places: sandbox.Places
+) -> None:
+    """Make the folders and the sources, with fixed facts."""
     folders: dict[str, Entry] = {}
     entries: list[Entry] = []
-    for path, mode, data in tag.contents(recipe.folder):
+    for path, mode, content in contents:
         above = path
         while above := above.rpartition("/")[0]:
             folders[above] = Entry(above, Kind.DIR, 0o755)
-        entries.append(Entry(path, Kind.FILE, mode, mtime=epoch, content=Bytes(data)))
+        entries.append(Entry(path, Kind.FILE, mode, mtime=epoch, content=content))
     try:
         owner = sandbox.owner()
         for place in (places.src, places.build, places.tmp):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from linuxkit.base import digest, files, platform
 from linuxkit.base.errors import Error, printable, suggestion
-from linuxkit.recipes.debian.lock import ROOT
+from linuxkit.recipes.debian.lock import ROOT, SOURCE
 from linuxkit.spec import text, yaml
 from linuxkit.spec.decode import Key, Problem, decode
 from linuxkit.spec.node import Mapping as MapNode
@@ -164,6 +164,7 @@ class Commands(Record):
 
     packages: Annotated[ByArch, Key("the Debian packages to build with")] = ByArch()
     exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
+    sources: Annotated[_Texts, Key("Debian source packages to build", read=_package)] = ()
     machine: Annotated[str, Key("what the commands run on", read=_arch)] = ""
     links: Annotated[Mapping[str, str], Key("links to add to the build root")] = (
         MappingProxyType({})
@@ -325,6 +326,15 @@ class Recipe(NamedTuple):
     def root_name(self) -> str:
         """What the lock calls the packages that ``build:`` runs its commands with."""
         return self.name + ROOT
+
+    @property
+    def source_name(self) -> str:
+        """What the lock calls the source packages that ``build:`` names."""
+        return self.name + SOURCE
+
+    def source_inputs(self) -> str:
+        """As :meth:`inputs`, for source packages."""
+        return digest.hex_of(digest.of_value(self.says.build and self.says.build.sources))[:16]
 
     def root_inputs(self, arch: str) -> str:
         """As :meth:`inputs`, for the build root; ``arch`` is what the image is made for."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from linuxkit.oci.store import Store
     from linuxkit.recipes.debian.archive import Archive
-    from linuxkit.recipes.debian.control import Index, Package
+    from linuxkit.recipes.debian.control import Index, Package, SourceFile
     from linuxkit.recipes.debian.files import Files
     from linuxkit.recipes.debian.pool import Pool
     from linuxkit.recipes.recipe import Recipe
@@ -85,7 +85,7 @@ class _Part(NamedTuple):
     name: str  # in the lock
     inputs: str
     machine: str  # the OCI architecture of the .debs
-    is_root: bool  # of the commands, not of the image
+    kind: str  # what is found: "image", "root" (of the commands) or "source"
 
 
 def _parts(recipe: Recipe, arch: str) -> Iterator[_Part]:
@@ -93,10 +93,13 @@ def _parts(recipe: Recipe, arch: str) -> Iterator[_Part]:
     if arch not in says.arches:
         return
     if says.debian or says.kernel:
-        yield _Part(recipe, recipe.name, recipe.inputs(arch), arch, is_root=False)
+        yield _Part(recipe, recipe.name, recipe.inputs(arch), arch, "image")
     if says.build:
         inputs = recipe.root_inputs(arch)
-        yield _Part(recipe, recipe.root_name, inputs, says.build.runs_on(arch), is_root=True)
+        yield _Part(recipe, recipe.root_name, inputs, says.build.runs_on(arch), "root")
+        if says.build.sources:
+            name, inputs = recipe.source_name, recipe.source_inputs()
+            yield _Part(recipe, name, inputs, says.build.runs_on(arch), "source")
 
 
 def is_stale(recipe: Recipe, lock: Lock, arch: str) -> bool:
@@ -128,8 +131,12 @@ def _told(what: str, error: Error) -> Error:
 def _one(part: _Part, arch: str, index: Index, bench: Bench) -> dict[str, Deb]:
     """The .debs that are needed: for an image those that it takes files of."""
     recipe = part.recipe
+    if part.kind == "source":
+        asked = recipe.says.build.sources if recipe.says.build else ()
+        archives = (file for name in asked for file in bench.archive.source(name))
+        return {file.name: _source(file, bench.archive) for file in archives}
     found = {p.key: _deb(p, bench.archive) for p in _candidates(part, arch, index)}
-    if part.is_root:
+    if part.kind == "root":
         return found
     debs = tuple(found[key] for key in sorted(found))
     bench.pool.fetch(debs, f"candidates for {recipe.name} {arch}")
@@ -143,7 +150,7 @@ def _one(part: _Part, arch: str, index: Index, bench: Bench) -> dict[str, Deb]:
 
 def _candidates(part: _Part, arch: str, index: Index) -> Sequence[Package]:
     says, machine = part.recipe.says, platform.arch(part.machine).debian
-    if part.is_root and says.build is not None:
+    if part.kind == "root" and says.build is not None:
         wanted = (*buildroot.ESSENTIAL, *says.build.packages.get(arch))
         return solver.closure(index, wanted, arch=machine, exclude=says.build.exclude)
     if says.kernel is not None:
@@ -156,12 +163,24 @@ def _candidates(part: _Part, arch: str, index: Index) -> Sequence[Package]:
 
 
 def _deb(package: Package, archive: Archive) -> Deb:
-    # Snapshots are taken some hours after a release, and files stay for weeks.
-    seen = archive.suites[package.suite].release.date + timedelta(days=1)
     return Deb(
-        package.name, package.version, package.suite, package.pool, f"{seen:%Y%m%dT%H%M%SZ}",
+        package.name, package.version, package.suite, package.pool, _seen(package.suite, archive),
         package.size, package.sha256,
     )  # fmt: skip
+
+
+def _source(file: SourceFile, archive: Archive) -> Deb:
+    """An archive of a source package, which a lock names as it does .debs."""
+    return Deb(
+        file.name, file.version, file.suite, file.pool, _seen(file.suite, archive), file.size,
+        file.sha256,
+    )  # fmt: skip
+
+
+def _seen(suite: str, archive: Archive) -> str:
+    # Snapshots are taken some hours after a release, and files stay for weeks.
+    seen = archive.suites[suite].release.date + timedelta(days=1)
+    return f"{seen:%Y%m%dT%H%M%SZ}"
 
 
 def _contributors(recipe: Recipe, files: Files, arch: str) -> set[str]:

@@ -106,9 +106,11 @@ class Shelf:
         recipe = self.recipe(name)
         debs = builder.locked_debs(recipe, lock, arch)
         root = builder.locked_root(recipe, lock, arch)
+        sources = builder.locked_sources(recipe, lock, arch)
         held = {
             name: lock.of(name, arch) if debs else locks.Locked(recipe.inputs(arch), ()),
             recipe.root_name: lock.of(recipe.root_name, arch) if root else None,
+            recipe.source_name: lock.of(recipe.source_name, arch) if sources else None,
         }
         packages = {key: {arch: locked} for key, locked in held.items() if locked}
         named = {
@@ -136,7 +138,8 @@ class Shelf:
         Raises LK0438.
         """
         lock = self._lock_of(name, arch)
-        return (*lock.debs_of(name, arch), *lock.debs_of(name + locks.ROOT, arch))
+        parts = (name, name + locks.ROOT, name + locks.SOURCE)
+        return tuple(deb for part in parts for deb in lock.debs_of(part, arch))
 
     def _lock_of(self, name: str, arch: str) -> Lock:
         """The lock that speaks for ``name``; one of the user's must fit the recipe of today."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import digest, files, resources
 from linuxkit.base.errors import Error, printable
-from linuxkit.recipes.debian.lock import ROOT
+from linuxkit.recipes.debian.lock import ROOT, SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +50,10 @@ def compute(folder: Path, lock: Lock, arch: str) -> str:
         "debs": [deb.sha256 for deb in lock.debs_of(folder.name, arch)],
         "guest": [(name, _program(arch, name)) for name in programs],
     }
-    root = lock.debs_of(folder.name + ROOT, arch)
-    if root:
-        value["root"] = [deb.sha256 for deb in root]
+    for key, suffix in (("root", ROOT), ("source", SOURCE)):
+        more = lock.debs_of(folder.name + suffix, arch)
+        if more:
+            value[key] = [deb.sha256 for deb in more]
     return digest.hex_of(digest.of_value(value))[:_LENGTH]
 
 

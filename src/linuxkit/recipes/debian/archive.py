@@ -6,18 +6,20 @@ One architecture that a mirror cannot serve right now does not keep the others f
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.recipes.debian import release
+from linuxkit.recipes.debian import control, release, version
 from linuxkit.recipes.debian.control import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from linuxkit.net.http import Transport
+    from linuxkit.recipes.debian.control import SourceFile
     from linuxkit.recipes.debian.mirror import Mirrors
     from linuxkit.recipes.debian.release import Keyring, Release
 
@@ -41,6 +43,7 @@ class Archive:
     def __init__(self, suites: Mapping[str, Suite], transport: Transport) -> None:
         self.suites = suites
         self._transport = transport
+        self._sources: dict[str, bytes] = {}
 
     def index(self, arch: str) -> Index:
         """All packages for the Debian architecture ``arch``.
@@ -53,10 +56,35 @@ class Archive:
                 index.add(name, self._packages(suite, arch))
         return index
 
+    def source(self, name: str) -> tuple[SourceFile, ...]:
+        """The archives of the source package ``name``, of the newest version in any suite.
+
+        Raises LK0502 when there is none, and as :meth:`index`.
+        """
+        found: tuple[SourceFile, ...] = ()
+        for label, suite in self.suites.items():
+            if label not in self._sources:
+                with events.task("download", f"source index {label}"):
+                    self._sources[label] = self._patiently(
+                        partial(release.sources, suite.base, suite.release, self._transport)
+                    )
+            here = control.source(self._sources[label], label, name)
+            if here and (not found or version.key(here[0].version) > version.key(found[0].version)):
+                found = here
+        if not found:
+            raise Error("LK0502", f'Debian has no source package "{name}"')
+        return found
+
     def _packages(self, suite: Suite, arch: str) -> bytes:
+        return self._patiently(
+            partial(release.packages, suite.base, suite.release, arch, self._transport)
+        )
+
+    @staticmethod
+    def _patiently(fetch: Callable[[], bytes]) -> bytes:
         for left in reversed(range(_TRIES)):
             try:
-                return release.packages(suite.base, suite.release, arch, self._transport)
+                return fetch()
             except Error as error:
                 if not left or error.code != "LK0519":
                     raise

@@ -22,6 +22,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{0,99}")
 _RELATION = re.compile(
     r"\s*([a-z0-9][a-z0-9+.-]*)(?::([a-z0-9-]+))?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*([^\s()]+)\s*\))?\s*"
 )
+_UPSTREAM = re.compile(r"\.orig(?:-[a-z0-9-]+)?\.tar\.[a-z0-9]+$")
+_ARCHIVE = re.compile(r"\.tar\.[a-z0-9]+$")
 _MAX_DEB = 4 << 30
 
 
@@ -65,6 +67,49 @@ class Package(NamedTuple):
     def key(self) -> str:
         """The name it has in a lock."""
         return f"{self.name}_{self.version}_{self.arch}"
+
+
+class SourceFile(NamedTuple):
+    """One archive that a source package is made of."""
+
+    name: str
+    version: str  # of the source package
+    suite: str
+    pool: str  # path inside the archive
+    size: int
+    sha256: Digest
+
+
+def source(index: bytes, suite: str, name: str) -> tuple[SourceFile, ...]:
+    """The archives of the source package ``name`` in a ``Sources`` file; none if it is not there.
+
+    The newest version counts.  Where upstream's source comes apart from Debian's additions, only
+    that is taken.  Raises LK0504 for a damaged entry.
+    """
+    marked = b"Package: " + name.encode() + b"\n"
+    found = (raw for raw in index.split(b"\n\n") if (raw.strip(b"\n") + b"\n").startswith(marked))
+    entries = [stanza(raw.strip(b"\n").decode()) for raw in found]
+    newest = max(entries, key=lambda e: version.key(e.get("version", "")), default=None)
+    if newest is None:
+        return ()
+    try:
+        rows = [line.split() for line in newest["checksums-sha256"].splitlines() if line.strip()]
+        upstream = any(_UPSTREAM.search(file) for _, _, file in rows)
+        archives = _UPSTREAM if upstream else _ARCHIVE
+        files = [
+            SourceFile(
+                file, newest["version"], suite, f"{newest['directory']}/{file}", int(size),
+                digest.parse(f"sha256:{sha}"),
+            )
+            for sha, size, file in rows if archives.search(file)
+        ]  # fmt: skip
+    except (KeyError, ValueError, Error) as error:
+        raise Error("LK0504", f'the source package "{name}" is damaged: {error}') from error
+    for file in files:
+        check_pool(file.pool)
+        if not 0 < file.size <= _MAX_DEB:
+            raise Error("LK0504", f'the source package "{name}" is damaged')
+    return tuple(files)
 
 
 def stanza(text: str) -> dict[str, str]:

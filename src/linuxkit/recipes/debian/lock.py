@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from linuxkit.base.digest import Digest
 
 PATH = "LINUXKIT_PACKAGES_LOCK"
+SOURCE = ":source"  # behind a recipe's name: archives of source packages that its commands use
 ROOT = ":build"  # behind a recipe's name: the packages that its commands run with
 NAME = "debian.lock"
 _VERSION = 1

@@ -198,17 +198,26 @@ def packages(base: str, release: Release, arch: str, transport: Transport) -> by
     has none for ``arch``), LK0519 (what the mirror has is not what the release names), and the
     errors of the transport.
     """
-    plain = f"main/binary-{arch}/Packages"
+    return _index(base, release, f"main/binary-{arch}/Packages", transport)
+
+
+def sources(base: str, release: Release, transport: Transport) -> bytes:
+    """The ``Sources`` file of ``main``.  Raises as :func:`packages`."""
+    return _index(base, release, "main/source/Sources", transport)
+
+
+def _index(base: str, release: Release, plain: str, transport: Transport) -> bytes:
+    folder, _, last = plain.rpartition("/")
     forms = [form for form in (".xz", ".gz", "") if plain + form in release.files]
     if not forms:
-        raise Error("LK0518", f"the suite {release.suite} has no packages for {arch}")
+        raise Error("LK0518", f"the suite {release.suite} has no {plain}")
     failures: list[Error] = []
     for form in forms:
         wanted = release.files[plain + form]
-        folder = f"{base}/dists/{release.suite}/main/binary-{arch}"
-        for name in (f"by-hash/SHA256/{wanted.sha256}", f"Packages{form}"):
+        place = f"{base}/dists/{release.suite}/{folder}"
+        for name in (f"by-hash/SHA256/{wanted.sha256}", f"{last}{form}"):
             try:
-                data = _verified(f"{folder}/{name}", wanted, transport)
+                data = _verified(f"{place}/{name}", wanted, transport)
             except Error as error:
                 failures.append(error)
                 continue

@@ -27,6 +27,7 @@ HOMES = {
     "lz4": ["tree/compress.py"],
     "pysequoia": ["recipes/debian/release.py"],
     "rich": ["cli/render.py"],
+    "distributed": ["sources/farm.py"],
     "cryptography": ["oci/keys.py"],
 }
 

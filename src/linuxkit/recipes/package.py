@@ -14,7 +14,7 @@ from linuxkit.recipes.buildargs import Line
 from linuxkit.recipes.debian import lock as locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from linuxkit.recipes.gittag import Asked, Identity, Revision
@@ -43,6 +43,7 @@ class Package(NamedTuple):
     identity: Identity
     revision: Revision
     wishes: Wishes
+    given: Mapping[str, str] | None = None  # all build arguments, where they are known already
 
     @property
     def reference(self) -> str:
@@ -79,6 +80,8 @@ class Package(NamedTuple):
 
     def arguments(self) -> dict[str, str]:
         """All build arguments; those that are set by themselves can be set otherwise."""
+        if self.given is not None:
+            return dict(self.given)
         fixed = {
             "SOURCE": self.recipe.says.gitrepo or REPOSITORY,
             "REVISION": "" if self.identity.is_dirty else self.revision.commit,

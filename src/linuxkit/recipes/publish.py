@@ -38,11 +38,7 @@ def publish(
     something already.  The names that were sent.  Raises LK0583 (uncommitted changes), and as
     push.push.
     """
-    if package.identity.is_dirty:
-        raise Error(
-            "LK0583", f"{package.reference} has changes that are not committed",
-            hint="what is in a registry should be in git too: commit first",
-        )  # fmt: skip
+    require_clean(package)
     whole = ref.parse(package.reference)
     sent = []
     entries = []
@@ -60,6 +56,15 @@ def publish(
         if release:
             sent.append(_release(client, whole, whole._replace(tag=release)))
     return tuple(sent)
+
+
+def require_clean(package: Package) -> None:
+    """Raise LK0583 where a package has changes that are not committed."""
+    if package.identity.is_dirty:
+        raise Error(
+            "LK0583", f"{package.reference} has changes that are not committed",
+            hint="what is in a registry should be in git too: commit first",
+        )  # fmt: skip
 
 
 def _merge(

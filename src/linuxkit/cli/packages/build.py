@@ -37,6 +37,10 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
         "--jobs", "N", "with --all: packages at a time (default: processors)", convert=int,
         default=0,
     )  # fmt: skip
+    build.add_value(
+        "--scheduler", "tcp://HOST:PORT",
+        "with --all: build on this Dask cluster, and send everything to its registry",
+    )  # fmt: skip
     _add_flags(build)
     build.set_defaults(run=_build)
     text = "build what is missing of packages and send it to their registry"
@@ -92,7 +96,7 @@ def _build(args: argparse.Namespace) -> int:
     if args.all:
         from linuxkit.cli.packages import forest
 
-        return forest.build(args, _wishes(args))
+        return forest.build(args, _wishes(args), lambda found: _arches_of(found, args))
     desk = _desk(args)
     rows = []
     for word in args.package:
@@ -179,7 +183,7 @@ def _folder(word: str, desk: _Desk) -> list[dict[str, str]]:
 
     args = desk.args
     found = package.load(identity.folder(word, args.build_yml), _wishes(args))
-    arches = found.arches(_arches(args), _platforms(args.skip_platforms))
+    arches = _arches_of(found, args)
     if args.dry_run:
         return _plan(found, arches, desk)
     if not arches:
@@ -223,6 +227,11 @@ def _wishes(args: argparse.Namespace) -> Wishes:
     cache = True if args.disable_cache else False if args.enable_cache else None
     files = tuple(Path(name) for name in args.build_arg_file)
     return Wishes(identity.asked(args), args.dockerfile, files, network, cache)
+
+
+def _arches_of(found: Package, args: argparse.Namespace) -> tuple[str, ...]:
+    """What to build a package for.  Raises LK0114, LK0103, LK0538."""
+    return found.arches(_arches(args), _platforms(args.skip_platforms))
 
 
 def _options(args: argparse.Namespace) -> Options:

@@ -14,10 +14,11 @@ from linuxkit.recipes import forest
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from linuxkit.recipes.forest import Done
-    from linuxkit.recipes.package import Wishes
+    from linuxkit.recipes.package import Package, Wishes
 
 _PROGRAM = "from linuxkit.cli.main import entry; entry()"
 _SWITCHES = (
@@ -32,13 +33,19 @@ _LISTS = ("arch", "build_arg_file", "mirror", "cert_file")
 _CREDENTIALS = "LINUXKIT_REGISTRY_CREDS"
 
 
-def build(args: argparse.Namespace, wishes: Wishes) -> int:
-    """Build every package below the trees that are named; 1 when any of them failed.
+def build(
+    args: argparse.Namespace, wishes: Wishes, arches: Callable[[Package], Sequence[str]]
+) -> int:
+    """Build every package below the trees that are named, each for its ``arches``.
 
-    Each is built by a process of its own.  Raises LK0585 and as forest.load.
+    Each is built by a process of its own, or on a cluster.  Raises LK0585, LK0586 (not all were
+    built) and as forest.load.
     """
     folders = [one for tree in args.package for one in forest.find(Path(tree), args.build_yml)]
-    needs = forest.graph(forest.load(folders, wishes))
+    packages = forest.load(folders, wishes)
+    needs = forest.graph(packages)
+    if args.scheduler:
+        return _on_farm(args, packages, needs, arches)
     words = command(args)
     env = dict(os.environ)
     if args.registry_creds:  # other users see a command's words, but not its environment
@@ -49,11 +56,45 @@ def build(args: argparse.Namespace, wishes: Wishes) -> int:
         return tuple(done.stdout.decode(errors="replace").splitlines())
 
     with ThreadPoolExecutor(args.jobs or len(os.sched_getaffinity(0))) as workers:
-        found = []
-        for done in forest.work(needs, lambda folder: workers.submit(one, folder)):
-            found.append(done)
-            _tell(done)
-    return _summary(found, as_json=args.json)
+        return _work(needs, lambda folder: workers.submit(one, folder), as_json=args.json)
+
+
+def _on_farm(
+    args: argparse.Namespace,
+    packages: Mapping[Path, Package],
+    needs: Mapping[Path, frozenset[Path]],
+    arches: Callable[[Package], Sequence[str]],
+) -> int:
+    """Build on a Dask cluster.  Raises LK0583, LK0588, LK0589."""
+    from linuxkit.recipes.publish import require_clean
+    from linuxkit.sources.farm import Farm
+
+    for one in packages.values():
+        require_clean(one)
+    farm = Farm(args.scheduler)
+    try:
+        return _work(
+            needs,
+            lambda folder: farm.begin(
+                packages[folder], arches(packages[folder]), sbom=not args.no_sbom
+            ),
+            as_json=args.json,
+        )
+    finally:
+        farm.close()
+
+
+def _work(
+    needs: Mapping[Path, frozenset[Path]],
+    begin: Callable[[Path], Future[tuple[str, ...]]],
+    *,
+    as_json: bool,
+) -> int:
+    found = []
+    for done in forest.work(needs, begin):
+        found.append(done)
+        _tell(done)
+    return _summary(found, as_json=as_json)
 
 
 def command(args: argparse.Namespace) -> list[str]:

@@ -84,6 +84,7 @@ services:
     ports: {bind: [8081], connect: [7070]}
   - name: hungry
     profile: strict
+    restart: "no"
     image: test/probe:1
     command: ["/probe", "devour"]
   - name: look

@@ -41,7 +41,8 @@ def test_every_key_of_an_entry():
         "command env cwd net ipc uts pid userns readonly hostname maskedPaths readonlyPaths uid "
         "gid additionalGids noNewPrivileges oomScoreAdj rootfsPropagation cgroupsPath resources "
         "sysctl rlimits uidMappings gidMappings annotations runtime onFailure "
-        "stop timeout override remove"
+        "stop timeout override remove "
+        "profile grant landlock seccomp ports jit"
     )
     assert set(fields(model.Step)) - set(fields(model.Container)) == {"onFailure", "timeout"}
     assert set(fields(model.LastStep)) - set(fields(model.Step)) == {"requires"}

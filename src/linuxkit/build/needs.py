@@ -1,8 +1,8 @@
 """What a YAML file needs of its kernel, held against the configuration of the kernel it names.
 
-A file system that a container mounts, or a network link that is made for it, is code of the kernel:
-built in, or a module that came with it.  Where the kernel's image does not tell its configuration,
-nothing is said.
+A file system that a container mounts, a network link that is made for it, and what confines it, is
+code of the kernel: built in, or a module that came with it.  Where the kernel's image does not tell
+its configuration, nothing is said.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.build.check import configuration
 from linuxkit.build.root import listed
+from linuxkit.build.sandbox import profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,16 @@ _LINKS = {
     "wireguard": ("WIREGUARD", "wireguard"),
 }
 
+# What the strict profile is made of.
+_LANDLOCK = ("Landlock", "SECURITY_LANDLOCK", "")
+_CONFINING = (
+    ("control groups of memory", "MEMCG", ""),
+    ("control groups of processes", "CGROUP_PIDS", ""),
+    ("filters of system calls", "SECCOMP_FILTER", ""),
+    ("user namespaces", "USER_NS", ""),
+)
+_LSM = "lsm="
+
 
 class Need(NamedTuple):
     """Something that a container needs of the kernel."""
@@ -84,7 +95,12 @@ class Gap(NamedTuple):
 
 def needs(spec: Spec) -> tuple[Need, ...]:
     """Everything that we know how to look for, in the order of the file."""
-    return tuple(need for entry in _containers(spec) for need in _of(entry))
+    found = [need for entry in _containers(spec) for need in _of(entry)]
+    for entry in _containers(spec):
+        if profile.of(entry, spec) == profile.STRICT:
+            landlock = (_LANDLOCK,) if (entry.landlock or "enforce") == "enforce" else ()
+            found += [Need(entry.name, *row) for row in (*landlock, *_CONFINING)]
+    return tuple(found)
 
 
 def gaps(spec: Spec, system: System) -> tuple[Gap, ...]:
@@ -93,12 +109,17 @@ def gaps(spec: Spec, system: System) -> tuple[Gap, ...]:
     if config is None:
         return ()
     modules = _modules(system)
-    found = ((need, _gap(need, config, modules)) for need in needs(spec))
+    words = (system.kernel.cmdline if system.kernel else "").split()
+    named = [word.removeprefix(_LSM).split(",") for word in words if word.startswith(_LSM)]
+    unnamed = bool(named) and "landlock" not in named[-1]
+    found = ((need, _gap(need, config, modules, landlock=not unnamed)) for need in needs(spec))
     return tuple(Gap(need, why) for need, why in found if why)
 
 
-def _gap(need: Need, config: Config, modules: frozenset[str]) -> str:
+def _gap(need: Need, config: Config, modules: frozenset[str], *, landlock: bool) -> str:
     value = config.get(need.symbol)
+    if value == "y" and need.symbol == "SECURITY_LANDLOCK" and not landlock:
+        return "lsm= on its command line does not name landlock"
     if value == "y":
         return ""
     if value == "m":

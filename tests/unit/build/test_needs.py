@@ -7,6 +7,7 @@ import pytest
 import linuxkit
 from linuxkit.build import check, needs
 from linuxkit.build.artifact import load
+from linuxkit.build.sandbox import program
 from linuxkit.sources.store import Stored
 from support.images import Files, archive, image
 
@@ -31,7 +32,7 @@ ALL = "CONFIG_EXT4_FS=m\nCONFIG_TMPFS=y\nCONFIG_WIREGUARD=y\nCONFIG_VETH=y\nCONF
 MODULES: Files = {"lib/modules/1/ext4.ko.xz": "", "lib/modules/1/xfs.ko": ""}
 
 
-def build(tmp_path, config, modules=MODULES, binary="kernel"):
+def build(tmp_path, config, modules=MODULES, binary="kernel", text=YML):
     """The spec and the system with a kernel that was built with ``config``."""
     store = linuxkit.open_store(tmp_path / "cache")
     kernel: Files = {binary: b"KERNEL", "kernel.tar": archive({"lib/": "", **modules})}
@@ -41,7 +42,7 @@ def build(tmp_path, config, modules=MODULES, binary="kernel"):
     image(store, "docker.io/lk/init:1", {"init": "#!"})
     image(store, "docker.io/lk/app:1", {"app": "a"}, cmd=["/app"])
     yml = tmp_path / "t.yml"
-    yml.write_text(YML)
+    yml.write_text(text)
     spec = linuxkit.load([yml], arch="amd64")
     plan = linuxkit.resolve(spec, store=store, sources=[Stored(store)], arch="amd64", sbom="")
     return spec, linuxkit.assemble(plan, store=store)
@@ -94,3 +95,32 @@ def test_a_kernel_without_pci_needs_a_machine_without(tmp_path, config, machine)
     )
     assert made.boot.machine == machine
     assert load(made.sidecar) == made
+
+
+CONFINING = (
+    "CONFIG_SECURITY_LANDLOCK=y\nCONFIG_MEMCG=y\nCONFIG_CGROUP_PIDS=y\nCONFIG_SECCOMP_FILTER=y\n"
+    "CONFIG_USER_NS=y\n"
+)
+STRICT = YML.split("onboot:", maxsplit=1)[0] + """services:
+  - {name: web, image: "lk/app:1", profile: strict}
+  - {name: old, image: "lk/app:1"}
+"""
+
+
+def confining(tmp_path, config, text=STRICT):
+    found = needs.gaps(*build(tmp_path, config, text=text))
+    return [(gap.need.container, gap.need.symbol, gap.why) for gap in found]
+
+
+def test_what_confines_has_to_be_in_the_kernel(tmp_path, monkeypatch):
+    monkeypatch.setattr(program.resources, "guest", lambda *_: tmp_path / "confine")
+    (tmp_path / "confine").write_bytes(b"ELF")
+    assert confining(tmp_path, CONFINING) == []
+    without = CONFINING.replace("CONFIG_SECURITY_LANDLOCK=y", "# CONFIG_SECURITY_LANDLOCK is not set")
+    missing = [("web", "SECURITY_LANDLOCK", "CONFIG_SECURITY_LANDLOCK is not set")]
+    assert confining(tmp_path, without) == missing
+    relaxed = STRICT.replace("profile: strict", "profile: strict, landlock: best-effort")
+    assert confining(tmp_path, without, relaxed) == []
+    unnamed = STRICT.replace("console=ttyS0", "console=ttyS0 lsm=yama,bpf")
+    why = "lsm= on its command line does not name landlock"
+    assert confining(tmp_path, CONFINING, unnamed) == [("web", "SECURITY_LANDLOCK", why)]

@@ -50,7 +50,7 @@ def test_every_key_of_an_entry():
         "restart backoff critical after requires ready health"
     )
     assert set(fields(model.Container)) - set(fields(model.ImageSettings)) == words(
-        "name image stop override remove"
+        "name image stop profile grant landlock override remove"
     )
     assert list(fields(model.Container))[:2] == ["name", "image"]
     assert set(fields(parts.Runtime)) == words("cgroups mounts mkdir interfaces bindNS namespace")

@@ -48,6 +48,12 @@ services:
     profile: strict
     image: test/probe:1
     command: ["/probe", "listen"]
+    ready: {exec: ["/probe", "nothing"]}
+  - name: notifier
+    profile: strict
+    image: test/probe:1
+    command: ["/probe", "listen"]
+    ready: {notify: true}
   - name: loose
     profile: strict
     image: test/probe:1
@@ -266,6 +272,12 @@ def test_limits_of_the_control_group(said):
         "memory.max": "134217728", "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "64",
         "cpu.max": "100000 100000", "cpu.weight": "100",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["other", "notifier"])
+def test_a_strict_service_can_be_asked_and_can_tell_that_it_is_ready(said, name):
+    _, records = said
+    assert "ready" in [r.state for r in records if r.name == f"services/{name}"]
 
 
 def test_who_takes_too_much_memory_ends_alone(said):

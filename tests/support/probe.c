@@ -359,6 +359,19 @@ static void processes(void)
 		;
 }
 
+/* As sd_notify(3), where somebody listens. */
+static void tell_ready(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	if (!path || strlen(path) >= sizeof to.sun_path)
+		return;
+	memcpy(to.sun_path, path, strlen(path));
+	say("notify", sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&to, sizeof to));
+}
+
 static int devour(void)
 {
 	for (int i = 0; i < 4096; i++) {
@@ -381,6 +394,7 @@ int main(int count, char **words)
 		return devour();
 	if (strcmp(verb, "listen") == 0) {
 		say("abstract-listen", abstract(true));
+		tell_ready();
 		for (;;)
 			pause();
 	}

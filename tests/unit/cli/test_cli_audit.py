@@ -48,8 +48,8 @@ def test_every_container_with_the_lines_that_grant(capsys):
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[0].startswith("container profile exposure")
     assert "services/shut strict 0.3 perfect" in lines
-    assert "services/web net: host web.yml:6:45" in lines
-    assert "services/old capabilities: CAP_CHOWN web.yml:7:72" in lines
+    assert "services/web net: host web.yml:6:41" in lines
+    assert "services/old capabilities: CAP_CHOWN web.yml:7:68" in lines
     assert any(line.startswith("CIS 5.10 fail") and "services/web" in line for line in lines)
     assert not any(" pass " in line for line in lines[:-1])
     assert audit("--all", "web.yml") == 0

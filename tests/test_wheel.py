@@ -60,7 +60,7 @@ def test_what_is_in_it(wheel):
         re.sub(rf"^({'|'.join(SHIPPED)})/", r"linuxkit/data/\1/", name).removeprefix("src/")
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
-    expected |= {f"linuxkit/data/guest/amd64/{name}" for name in ("init", "service")}
+    expected |= {f"linuxkit/data/guest/amd64/{name}" for name in ("confine", "init", "service")}
     about = {name for name in members if ".dist-info/" in name}
     assert set(members) - about == expected
     assert {name.split("/", 1)[1] for name in about} == {

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 VERBS = {
     "build": "build a system from YAML files",
     "run": "boot a built system",
+    "ps": "list machines in the background, or the units of one",
+    "logs": "show the console of such a machine, or what a unit said",
+    "exec": "run a command in a container of such a machine",
+    "stop": "end such a machine, or a service in it",
+    "boot-report": "show what a boot took its time for",
     "validate": "check YAML files without building",
     "audit": "rate how exposed a system's containers are",
     "config": "show what several YAML files come to",
@@ -67,7 +72,7 @@ _USAGE_CODES = (  # one line for each hundred
     "LK0418", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445",
     "LK0613",
     "LK0701", "LK0709", "LK072", "LK0744", "LK0746", "LK0747", "LK075",
-    "LK0801", "LK081", "LK0832",
+    "LK0801", "LK081", "LK0832", "LK084",
     "LK0906",
 )  # fmt: skip
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419", "LK0907")
@@ -142,7 +147,7 @@ def parser_for(verb: str) -> Parser:
 
 def load(verb: str) -> Verb:
     """The module that does ``verb``."""
-    return cast("Verb", importlib.import_module(f"linuxkit.cli.{verb}"))
+    return cast("Verb", importlib.import_module(f"linuxkit.cli.{verb.replace('-', '_')}"))
 
 
 def _guarded(words: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from linuxkit.build.artifact import Artifact
     from linuxkit.cli.arguments import Parser
 
 
@@ -50,6 +51,8 @@ def configure(parser: Parser) -> None:
     switch("--iso", "the file is a CD-ROM image, although its name does not say so")
     add("--device", "TEXT", "a device, in QEMU's words", default=[])
     add("--state", "DIR", "folder of disks made here (else NAME-state)")
+    switch("--detach", "run it in the background; `linuxkit ps`, `logs`, `exec`, `stop` reach it")
+    add("--name", "NAME", "what to call it there (else the system's name)")
     switch("--no-reboot", "end when the guest reboots")
     add("--timeout", "SECONDS", "end the machine after this time", convert=_seconds, default=None)
     add("--report", "FILE", "write what the guest reported, as JSON")
@@ -93,11 +96,27 @@ def main(args: argparse.Namespace) -> int:
             f"{forward.address}:{forward.host}/{forward.protocol} leads to the guest's port "
             f"{forward.guest}"
         )
+    if args.detach:
+        return _detach(args, artifact, machine, runner)
     result = runners.run(artifact, machine, runner=runner)
     if args.report:
         files.write(Path(args.report), _report(result), sync=False)
     _tell(result, args)
     return result.status
+
+
+def _detach(
+    args: argparse.Namespace, artifact: Artifact, machine: runners.Options, runner: str
+) -> int:
+    if args.timeout or args.report:
+        flag = "--timeout" if args.timeout else "--report"
+        raise Error("LK0113", f"{flag} cannot be had with --detach")
+    started = runners.detach(args.name or artifact.name, artifact, machine, runner=runner)
+    if args.json:
+        print(json.dumps({"name": started.name, "pid": started.pid}))
+    else:
+        print(started.name)
+    return 0
 
 
 def _target(words: Sequence[str]) -> tuple[str, str]:

@@ -7,6 +7,7 @@ commands and a page.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import os
 from typing import TYPE_CHECKING, Protocol, cast
@@ -20,10 +21,11 @@ from linuxkit.runners.result import Result
 from linuxkit.runners.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from linuxkit.build.artifact import Artifact
+    from linuxkit.runners.machines import Machine
 
 __all__ = [
     "Disk", "Forward", "Network", "Options", "Record", "Result", "Runner", "Running",
@@ -40,8 +42,20 @@ _TABLE = {
 class Runner(Protocol):
     """Starts machines; a module of this package."""
 
-    def start(self, artifact: Artifact, options: Options, /, *, attached: bool = False) -> Running:
-        """Start the machine and come back at once; its console is this terminal if attached."""
+    def start(
+        self,
+        artifact: Artifact,
+        options: Options,
+        /,
+        *,
+        attached: bool = False,
+        lines: tuple[int, ...] = (),
+        sink: Callable[[bytes], None] | None = None,
+    ) -> Running:
+        """Start the machine and come back at once; its console is this terminal if attached.
+
+        ``lines`` are sockets for callers of its init, ``sink`` is given what its console shows.
+        """
 
 
 def summaries() -> tuple[tuple[str, str], ...]:
@@ -82,6 +96,34 @@ def run(
         for line in machine.said:
             events.note(f"QEMU: {line}", level="debug")
         return result
+
+
+def detach(
+    name: str,
+    artifact: Artifact | str | Path,
+    options: Options | None = None,
+    *,
+    runner: str = DEFAULT,
+) -> Machine:
+    """Run a machine in the background, under ``name``; comes back when it was started.
+
+    Raises LK0801, LK0841, LK0842 (one of this name runs), and the errors of the runner.
+    """
+    from linuxkit.runners.keeper import keep
+
+    found, chosen = _located(artifact), options or Options()
+    chosen.check()
+    state = chosen.state or found.directory / f"{found.name}-state"
+    # the keeper works in the root folder
+    artifact = found._replace(directory=found.directory.absolute())
+    disks = tuple(d._replace(path=d.path and d.path.absolute()) for d in chosen.disks)
+    chosen = dataclasses.replace(chosen, state=state.absolute(), disks=disks)
+
+    def begin(lines: tuple[int, ...], sink: Callable[[bytes], None]) -> Running:
+        return find(runner).start(artifact, chosen, lines=lines, sink=sink)
+
+    published = tuple(f"{f.address}:{f.host}:{f.guest}/{f.protocol}" for f in chosen.forwards)
+    return keep(name, begin, system=found.name, publish=published)
 
 
 def _event(record: Record) -> events.Unit:

@@ -19,12 +19,12 @@ from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.platform import arch as find_arch
 from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
-from linuxkit.runners import accel, disks, firmware
+from linuxkit.runners import accel, control, disks, firmware
 from linuxkit.runners.report import PORT
 from linuxkit.runners.running import Running, Wires
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from linuxkit.build.artifact import Artifact
     from linuxkit.runners.firmware import Firmware
@@ -43,6 +43,7 @@ class Host(NamedTuple):
     report: int  # descriptors that QEMU inherits
     control: int
     drives: tuple[disks.Drive, ...] = ()
+    lines: tuple[int, ...] = ()  # sockets that listen for callers of the control ports
     identity: str = ""  # the card's address and the machine's id derive from it
     firmware: Firmware | None = None  # None: the machine's own
 
@@ -127,6 +128,10 @@ def _devices(bus: str, host: Host) -> Iterator[str]:
     yield from ("-chardev", f"socket,id=report,fd={host.report}")
     yield from ("-device", f"virtio-serial-{bus}")
     yield from ("-device", f"virtserialport,chardev=report,name={PORT}")
+    for number, handle in enumerate(host.lines):
+        yield from ("-chardev", f"socket,id=line{number},fd={handle},server=on,wait=off")
+        name = f"{control.PORT}{number}"
+        yield from ("-device", f"virtserialport,chardev=line{number},name={name}")
     if bus == "pci":
         yield from ("-device", "pvpanic-pci")  # a kernel panic is told to us, and ends the machine
     for number, drive in enumerate(host.drives):
@@ -181,10 +186,18 @@ def emulator(arch: str, program: str) -> Path:
     return Path(proc.find(f"qemu-system-{find_arch(arch).kernel}", package=package))
 
 
-def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Running:
+def start(
+    artifact: Artifact,
+    options: Options,
+    *,
+    attached: bool = False,
+    lines: tuple[int, ...] = (),
+    sink: Callable[[bytes], None] | None = None,
+) -> Running:
     """Start the machine and come back at once.
 
-    Its console is kept (``Running.console``), or is this process's terminal when ``attached``.
+    Its console is kept (``Running.console``) and goes to ``sink``, or is this process's terminal
+    when ``attached``.  Callers of its init's control ports connect to the sockets ``lines``.
     Raises LK0901 (no QEMU), LK0810 (bad disk), LK0813 (no such machine), LK0814, LK0830.
     """
     options.check()
@@ -200,18 +213,18 @@ def start(artifact: Artifact, options: Options, *, attached: bool = False) -> Ru
         for mine, other in pairs:
             ours.enter_context(mine)
             theirs.enter_context(other)
-        report, control = (other.fileno() for _, other in pairs)
-        host = Host(chosen, report, control, drives, identity, found)
+        report, qmp = (other.fileno() for _, other in pairs)
+        host = Host(chosen, report, qmp, drives, lines, identity, found)
         argv = (str(program), *command(artifact, options, host))
         stdin, stdout = theirs.enter_context(Wires.console(attached=attached))
         began = time.monotonic()
         process = proc.start(
-            argv, stdin=stdin, stdout=stdout, stderr=proc.PIPE, pass_fds=(report, control)
+            argv, stdin=stdin, stdout=stdout, stderr=proc.PIPE, pass_fds=(report, qmp, *lines)
         )
         ours.pop_all()  # from here on they are the machine's
     # A machine without ACPI has no power switch that its kernel could use.
     switch = machine_of(artifact, options) != "microvm"
-    return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began, switch=switch)
+    return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began, sink, switch=switch)
 
 
 def _warn(artifact: Artifact, options: Options) -> None:

@@ -75,11 +75,16 @@ class Running:
         argv: Sequence[str],
         wires: Wires,
         began: float,
+        sink: Callable[[bytes], None] | None = None,
         *,
         switch: bool = True,
     ) -> None:
-        """``switch``: whether the guest can turn the machine off; if not, it is done for it."""
+        """``sink`` is called with what the console shows, on the reading thread.
+
+        ``switch``: whether the guest can turn the machine off; if not, it is done for it.
+        """
         self.argv = tuple(argv)
+        self._sink = sink
         self._switch = switch
         self._process = process
         self._wires = wires
@@ -203,7 +208,11 @@ class Running:
         if self.records:
             self._send(self._wires.report, b"poweroff\n")
         else:
-            self._execute("system_powerdown")
+            self.press()
+
+    def press(self) -> None:
+        """Press the power button."""
+        self._execute("system_powerdown")
 
     def reboot(self) -> None:
         """Ask the guest's init to restart the machine."""
@@ -327,6 +336,8 @@ class Running:
                     pass  # other events, and what is not for us
 
     def _take_console(self, data: bytes) -> None:
+        if self._sink:
+            self._sink(data)
         with self._changed:
             self._console += data
             del self._console[:-_CONSOLE]

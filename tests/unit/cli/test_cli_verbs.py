@@ -175,7 +175,7 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("words", "offered"),
         [
-            (["linuxkit", "b"], {"build", "bundle"}),
+            (["linuxkit", "b"], {"build", "boot-report", "bundle"}),
             (["linuxkit", "-v", "comp"], {"completion"}),
             (["linuxkit", "build", "--fo"], {"--format"}),
             (["linuxkit", "build", "-f", "tar"], {"tar", "tar-kernel-initrd"}),

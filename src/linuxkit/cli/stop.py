@@ -1,0 +1,66 @@
+"""``linuxkit stop``: ends a machine that runs in the background, or a unit in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from linuxkit.base import events
+from linuxkit.base.errors import Error
+from linuxkit.cli import render
+from linuxkit.runners import machines
+from linuxkit.runners.control import Control
+
+if TYPE_CHECKING:
+    import argparse
+
+    from linuxkit.cli.arguments import Parser
+    from linuxkit.runners.machines import Machine
+
+_PAUSE_S = 0.1
+_LIMIT_S = 90.0  # longer than its keeper takes over all its ways to end it
+
+
+def configure(parser: Parser) -> None:
+    """A machine and perhaps a unit."""
+    parser.description = (
+        "End a machine in the background: in order, within a minute; then by its power button; at\n"
+        "last by force.  With UNIT, stop that service and leave the machine on."
+    )
+    parser.add_argument("machine", metavar="MACHINE", help="its name, as `linuxkit ps` shows it")
+    parser.add_argument("unit", nargs="?", default="", metavar="UNIT", help="a service of it")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Stop it.  Raises LK0840, LK0843, LK0844, LK0846, LK0847 (it does not end)."""
+    machine = machines.find(args.machine, alive=True)
+    if args.unit:
+        return _unit(machine, args.unit)
+    os.kill(machine.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _LIMIT_S
+    while machine.alive:
+        if time.monotonic() > deadline:
+            raise Error(
+                "LK0847", f'the machine "{machine.name}" does not end',
+                hint=f"its process is {machine.pid}: kill -9 {machine.pid} ends both",
+            )  # fmt: skip
+        time.sleep(_PAUSE_S)
+    power = machine.result.get("power")
+    how = "in order" if power else "by force"
+    events.note(f"{machine.name} ended {how}", level="info" if power else "warning")
+    return 0
+
+
+def _unit(machine: Machine, unit: str) -> int:
+    complaint = b""
+    with Control(machine) as control:
+        for frame in control.ask("stop", unit, patient=True):
+            complaint += frame.data
+            if frame.status:
+                raise Error(
+                    "LK0846", f"{unit}: {render.clean(complaint.decode(errors='replace')).strip()}",
+                    hint=f"linuxkit ps {machine.name} lists its units",
+                )  # fmt: skip
+    return 0

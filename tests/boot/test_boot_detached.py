@@ -1,0 +1,151 @@
+"""A machine in the background, with all that reaches it; and one that hangs and is reset."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from support.machines import HEAD
+
+pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+BOOT_S = 240
+LINUXKIT = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
+
+
+def service(name: str, script: str, *keys: str) -> str:
+    lines = "".join(f"    {key}\n" for key in keys)
+    return f'  - name: {name}\n    image: "@pkg:busybox"\n    command: [/bin/sh, -c, {script!r}]\n{lines}'
+
+
+YML = (
+    HEAD
+    + "onboot:\n"
+    + service("once", "echo done once")
+    + "services:\n"
+    + service("counter", "i=0; while :; do echo count $i; i=$((i+1)); sleep 1; done")
+    + service(
+        "notifies",
+        "sleep 1; /host/usr/bin/service list > /dev/null && touch /tmp/up; sleep 10000",
+        "ready: {file: /tmp/up, interval: 200ms}",
+        "binds: ['/:/host', '/run/linuxkit:/run/linuxkit']",
+        "tmpfs: ['/tmp']",
+        "stop: {grace: 1s}",
+    )
+    + service("broken", "echo no way; exit 9", "backoff: {first: 100ms, limit: 2}")
+)
+
+
+@pytest.fixture
+def linuxkit(tmp_path, workshop):
+    """The program, with machines of its own; what still runs at the end is killed."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(tmp_path)}
+
+    def run(*words: str, status: int = 0, timeout_s: float = 120) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [*LINUXKIT, *words], env=env, capture_output=True, text=True, check=False,
+            cwd=tmp_path, timeout=timeout_s,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    run.env = env
+    yield run
+    for facts in tmp_path.glob("linuxkit/machines/*/machine.json"):
+        value = json.loads(facts.read_text())
+        for pid in (value["pid"], value["emulator"]):
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except FileNotFoundError:
+                continue
+            if b"linuxkit" in line or b"qemu" in line:
+                os.kill(pid, signal.SIGKILL)
+
+
+def until(true, timeout_s: float = BOOT_S) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_a_machine_in_the_background(workshop, linuxkit, tmp_path):
+    artifact = workshop.build(YML, name="box")
+    where = str(artifact.directory / "box")
+    cache = ("--cache", str(workshop.cache))
+    assert linuxkit("run", "--detach", where, "--mem", "384", *cache).stdout == "box\n"
+
+    def machine(name="box") -> dict:
+        return {m["name"]: m for m in json.loads(linuxkit("ps", "--json").stdout)}[name]
+
+    until(lambda: machine()["state"] == "ready")
+    pid = machine()["pid"]
+    assert "runs already" in linuxkit("run", "--detach", where, *cache, status=2).stderr
+    units = {u["name"]: u for u in json.loads(linuxkit("ps", "box", "--json").stdout)}
+    assert units["onboot/000-once"]["state"] == "exited"
+    assert units["services/notifies"]["state"] == "ready"
+    until(lambda: "failed" in linuxkit("ps", "box").stdout)
+    broken = next(u for u in json.loads(linuxkit("ps", "box", "--json").stdout) if u["name"].endswith("broken"))
+    assert (broken["state"], broken["starts"], broken["status"], broken["detail"]) == ("failed", 2, 9, "no way")
+
+    # what it says
+    assert "count 0\n" in linuxkit("logs", "box", "counter").stdout
+    assert "done once" in linuxkit("logs", "box", "once").stdout
+    assert "services/broken failed: status 9" in linuxkit("logs", "box").stdout
+    with subprocess.Popen(
+        [*LINUXKIT, "logs", "-f", "box", "counter"], env=linuxkit.env, stdout=subprocess.PIPE, text=True
+    ) as follower:
+        first = [follower.stdout.readline() for _ in range(3)]
+        assert all(line.startswith("count ") for line in first)
+        # commands while somebody follows: there are lines for several callers
+        inside = linuxkit("exec", "box", "counter", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 7", status=7)
+        assert (inside.stdout, inside.stderr) == ("out\n", "err\n")
+        follower.send_signal(signal.SIGINT)
+    big = linuxkit("exec", "box", "counter", "--", "head", "-c", "300000", "/dev/zero").stdout
+    assert len(big) == 300_000
+    assert "it does not run" in linuxkit("exec", "box", "broken", "--", "true", status=126).stderr
+    assert 'no machine is called "bax"' in linuxkit("exec", "bax", "counter", "--", "true", status=2).stderr
+    assert "no such unit" in linuxkit("logs", "box", "nothing", status=2).stderr
+
+    # what it does
+    linuxkit("stop", "box", "counter")
+    assert "stopped" in next(
+        line for line in linuxkit("ps", "box").stdout.splitlines() if "counter" in line
+    )
+    rows = linuxkit("boot-report", "--svg", str(tmp_path / "boot.svg")).stdout.splitlines()
+    names = [row.split("  ")[0] for row in rows]
+    assert names[:3] == ["what", "kernel", "phase mounts"]
+    assert "services/notifies" in names
+    drawing = ET.parse(tmp_path / "boot.svg").getroot()  # noqa: S314 - our own
+    assert len(drawing.findall(".//{http://www.w3.org/2000/svg}text")) > len(rows)
+    linuxkit("stop", "box")
+    ended = machine()
+    assert (ended["pid"], ended["result"]["power"]) == (None, "poweroff")
+    assert not Path(f"/proc/{pid}").exists()
+    assert "does not run" in linuxkit("stop", "box", status=2).stderr
+    assert "counter" in linuxkit("boot-report", "box").stdout
+
+
+def test_a_machine_that_hangs_is_reset(workshop, boot):
+    """A process takes the only processor for itself: PID 1 cannot feed the watchdog any more."""
+    hog = (
+        "echo -1 > /host/proc/sys/kernel/sched_rt_runtime_us && sleep 2 && echo now && "
+        "exec chrt -f 99 sh -c 'while :; do :; done'"
+    )
+    yml = HEAD + "watchdog: {timeout: 10s}\nservices:\n" + service(
+        "hog", hog, "binds: ['/proc/sys:/host/proc/sys']", "capabilities: [all]", "restart: no"
+    )
+    machine = boot(workshop.build(yml), devices=("i6300esb",))
+    machine.wait_unit("services/hog", timeout_s=BOOT_S)
+    result = machine.wait(240)  # a reset ends it, as the machine may not reboot
+    assert b"/dev/watchdog watches this machine" in machine.console
+    assert (result.reason, result.power) == ("guest-reset", "")

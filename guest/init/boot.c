@@ -213,6 +213,19 @@ static void watch_services(struct boot *boot)
 	}
 }
 
+/* A line for a unit: how it is, and why when it failed; the host has its records for that. */
+static void sum_up(const struct unit *unit)
+{
+	TEXT(how, 64);
+
+	if (unit->outcome == OUTCOME_FAILED)
+		supervise_describe(unit, &how);
+	else if (report_connected())
+		return;
+	SAY("  ", section_word(unit->section), "/", unit->name, ": ",
+	    unit->state == UNIT_WAITING ? "waiting" : unit_word(unit), how.length ? ", " : "", how.data);
+}
+
 static void announce(struct boot *boot)
 {
 	unsigned services = 0, failed = 0;
@@ -234,6 +247,9 @@ static void announce(struct boot *boot)
 	text_add(&line, ", failed units: ");
 	text_add_number(&line, failed);
 	SAY(line.data);
+	for (unsigned i = 0; i < boot->table.unit_count; i++)
+		if (!in_onshutdown(&boot->table.units[i]))
+			sum_up(&boot->table.units[i]);
 }
 
 void boot_power(struct boot *boot, enum action action)

@@ -211,6 +211,8 @@ static enum action begin(unsigned number, char *words[], unsigned count)
 	for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
 		if (count > 1 && strcmp(words[0], verbs[i]) == 0) {
 			on_unit(number, words, count);
+			if (works[number].job != JOB_NONE) /* it may take its time: tell that it began */
+				session_say(&sessions[number], "out", "", 0);
 			return ACTION_NONE;
 		}
 	}

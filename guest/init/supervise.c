@@ -19,8 +19,7 @@ const char *section_word(enum section section)
 	return section_names[section];
 }
 
-/* How a unit ended, for people: "status 1", "signal 9", "timed out". */
-static void describe(const struct unit *unit, struct text *ret)
+void supervise_describe(const struct unit *unit, struct text *ret)
 {
 	if (unit->refused) {
 		text_add(ret, "a unit that it requires is not there");
@@ -49,7 +48,7 @@ static void tell(const struct table *table, unsigned number)
 	if (unit->outcome != OUTCOME_NONE)
 		log_read(number, sys_now());
 	if (failed) {
-		describe(unit, &how);
+		supervise_describe(unit, &how);
 		log_last_line(number, &last);
 		if (unit->timed_out || unit->undying || unit->unhealthy || unit->refused || !last.length)
 			last = how;

@@ -11,3 +11,5 @@ bool supervise_child(struct table *table, int pid, int status, int signal);
 int64_t supervise_deadlines(struct table *table);
 
 const char *section_word(enum section section);
+/* How a unit ended, for people: "status 1", "signal 9", "took too long". */
+void supervise_describe(const struct unit *unit, struct text *ret);

@@ -83,13 +83,13 @@ static void gives_the_log(void)
 	(void)sys_write(writer, "one\ntwo\n", 8);
 	log_read(1, 0);
 	(void)ask("a logs web\n");
-	CHECK_TEXT(fake_content("/conn"), "a out 8\none\ntwo\na end 0\n");
+	CHECK_TEXT(fake_content("/conn"), "a out 0\na out 8\none\ntwo\na end 0\n");
 	(void)ask("b logs services/web follow\n");
-	CHECK_TEXT(fake_content("/conn"), "b out 8\none\ntwo\n");
+	CHECK_TEXT(fake_content("/conn"), "b out 0\nb out 8\none\ntwo\n");
 	(void)sys_write(writer, "three\n", 6);
 	log_read(1, 0);
 	control_advance();
-	CHECK_TEXT(fake_content("/conn"), "b out 8\none\ntwo\nb out 6\nthree\n");
+	CHECK_TEXT(fake_content("/conn"), "b out 0\nb out 8\none\ntwo\nb out 6\nthree\n");
 	fake_text("/conn", "");
 	fake.write_blocks = true; /* nobody reads, and much is said meanwhile */
 	for (int i = 0; i < 20000; i++) {
@@ -111,19 +111,19 @@ static void starts_and_stops(void)
 	connect_one();
 	(void)ask("a stop web\n");
 	CHECK(fake_did("kill 500 15"));
-	CHECK_TEXT(fake_content("/conn"), "");
+	CHECK_TEXT(fake_content("/conn"), "a out 0\n");
 	CHECK(supervise_child(&boot.table, 500, 0, 15));
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 0, 0)); /* cleaned */
 	control_advance();
-	CHECK_TEXT(fake_content("/conn"), "a end 0\n");
+	CHECK_TEXT(fake_content("/conn"), "a out 0\na end 0\n");
 	(void)ask("b start web\n");
-	CHECK_TEXT(fake_content("/conn"), "");
+	CHECK_TEXT(fake_content("/conn"), "b out 0\n");
 	fake_text("/run/web.pid", "501");
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 0, 0));
 	control_advance();
-	CHECK_TEXT(fake_content("/conn"), "b end 0\n");
+	CHECK_TEXT(fake_content("/conn"), "b out 0\nb end 0\n");
 	(void)ask("c start web\n");
-	CHECK_TEXT(fake_content("/conn"), "c end 0\n"); /* it runs already */
+	CHECK_TEXT(fake_content("/conn"), "c out 0\nc end 0\n"); /* it runs already */
 	(void)ask("d restart web\n");
 	CHECK(fake_did("kill 501 15"));
 	CHECK(supervise_child(&boot.table, 501, 3, 0));
@@ -131,7 +131,7 @@ static void starts_and_stops(void)
 	(void)supervise_deadlines(&boot.table);
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 1, 0)); /* its runtime fails */
 	control_advance();
-	CHECK_TEXT(fake_content("/conn"), "d err 20\nit does not stay up\nd end 1\n");
+	CHECK_TEXT(fake_content("/conn"), "d out 0\nd err 20\nit does not stay up\nd end 1\n");
 }
 
 static void runs_commands(void)
@@ -140,10 +140,10 @@ static void runs_commands(void)
 	run_web();
 	connect_one();
 	(void)ask("a exec web /bin/echo a%20b 100%25\n");
-	CHECK_TEXT(fake_content("/conn"), "");
+	CHECK_TEXT(fake_content("/conn"), "a out 0\n");
 	CHECK(control_child(fake.next_pid - 1, 7, 0));
 	control_advance();
-	CHECK_TEXT(fake_content("/conn"), "a end 7\n");
+	CHECK_TEXT(fake_content("/conn"), "a out 0\na end 7\n");
 	(void)ask("b exec web /bin/sleep 1000\n");
 	(void)ask("c list\n"); /* a new request ends the one before */
 	CHECK(strstr(fake.trace, " 9\n"));

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import linuxkit as linuxkit_api
+from linuxkit.tree.entry import Bytes, Entry, Kind
+from support.images import image
 from support.machines import HEAD
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
@@ -43,6 +46,26 @@ YML = (
     )
     + service("broken", "echo no way; exit 9", "backoff: {first: 100ms, limit: 2}")
 )
+
+
+# The kernel leaves other processes some time unless it is told not to.
+HOG = """
+#include <sched.h>
+#include <stdio.h>
+
+int main(void)
+{
+	struct sched_param most = {.sched_priority = 99};
+	FILE *file = fopen("/host/kernel/sched_rt_runtime_us", "w");
+
+	if (!file || fputs("-1", file) < 0 || fclose(file))
+		return 1;
+	if (sched_setscheduler(0, SCHED_FIFO, &most) < 0)
+		return 2;
+	for (;;)
+		;
+}
+"""
 
 
 @pytest.fixture
@@ -135,14 +158,16 @@ def test_a_machine_in_the_background(workshop, linuxkit, tmp_path):
     assert "counter" in linuxkit("boot-report", "box").stdout
 
 
-def test_a_machine_that_hangs_is_reset(workshop, boot):
+def test_a_machine_that_hangs_is_reset(workshop, boot, need, tmp_path):
     """A process takes the only processor for itself: PID 1 cannot feed the watchdog any more."""
-    hog = (
-        "echo -1 > /host/proc/sys/kernel/sched_rt_runtime_us && sleep 2 && echo now && "
-        "exec chrt -f 99 sh -c 'while :; do :; done'"
-    )
-    yml = HEAD + "watchdog: {timeout: 10s}\nservices:\n" + service(
-        "hog", hog, "binds: ['/proc/sys:/host/proc/sys']", "capabilities: [all]", "restart: no"
+    need("gcc")
+    (tmp_path / "hog.c").write_text(HOG)
+    subprocess.run(["gcc", "-static", "-O1", "-o", tmp_path / "hog", tmp_path / "hog.c"], check=True)
+    hog = Entry("hog", Kind.FILE, 0o755, content=Bytes((tmp_path / "hog").read_bytes()))
+    image(linuxkit_api.open_store(workshop.cache), "docker.io/test/hog:1", {"hog": hog})
+    yml = HEAD + (
+        "watchdog: {timeout: 10s}\nservices:\n  - name: hog\n    image: test/hog:1\n    command: [/hog]\n"
+        "    binds: ['/proc/sys:/host']\n    capabilities: [all]\n    restart: no\n"
     )
     machine = boot(workshop.build(yml), devices=("i6300esb",))
     machine.wait_unit("services/hog", timeout_s=BOOT_S)

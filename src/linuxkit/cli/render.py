@@ -176,8 +176,10 @@ class Lines:
             return
         if event.state in {"phase", "starting"} and self._verbose < _DETAILED:
             return
-        colour = {"failed": _RED, "running": _GREEN, "ready": _GREEN}.get(event.state, _PLAIN)
-        state = self._paint(f"{event.state:9}", colour)
+        colour = {"failed": _RED, "restarting": _YELLOW, "running": _GREEN, "ready": _GREEN}.get(
+            event.state, _PLAIN
+        )
+        state = self._paint(f"{event.state:10}", colour)
         detail = f" {event.detail}" if event.detail else ""
         at = self._paint(f"[{event.t_ms / 1000:8.3f}]", _DIM)
         self._line(f"{at} {state} {clean(event.unit)}{clean(detail)}")

@@ -95,9 +95,9 @@ class Control:
             # the line end before it ends what somebody before us left half said
             self._wire.sendall(b"\n" + line)
             self._skip_to(ident.encode() + b" ")
-            self._wire.settimeout(None if patient else self._timeout_s)
             while True:
                 frame = self._frame()
+                self._wire.settimeout(None if patient else self._timeout_s)  # it does answer
                 yield frame
                 if frame.kind == "end":
                     return

@@ -139,12 +139,19 @@ class Guest:
         elif record.event == "power":
             self.power = record.name
         elif record.event == "unit" and (record.name in self.units or len(self.units) < MAX_UNITS):
+            before = self.units.get(record.name)
+            if before and before.state == "restarting" and record.state == "stopped":
+                return  # it did not run when all went down, so its last run is what counts
             self.units[record.name] = record
 
     @property
     def failed(self) -> tuple[str, ...]:
         """The units that ended badly."""
-        return tuple(name for name, record in self.units.items() if ended_badly(record))
+        return tuple(
+            name
+            for name, record in self.units.items()
+            if ended_badly(record) or record.state == "restarting"
+        )
 
     @property
     def well(self) -> bool:

@@ -95,8 +95,8 @@ def test_lines():
         "download linux (3.0 MiB)",
         "an info",
         "warning: LK0820 mind this",
-        "[   1.234] running   services/a",
-        "[   1.300] failed    services/b status 1",
+        "[   1.234] running    services/a",
+        "[   1.300] failed     services/b status 1",
     ]
 
 
@@ -108,16 +108,16 @@ def test_more_lines_on_request():
         "a detail",
         "warning: LK0820 mind this",
         "root: 2.0 KiB",
-        "[   0.900] starting  services/a",
-        "[   1.234] running   services/a",
-        "[   1.300] failed    services/b status 1",
+        "[   0.900] starting   services/a",
+        "[   1.234] running    services/a",
+        "[   1.300] failed     services/b status 1",
     ]
 
 
 def test_quiet_tells_what_went_wrong():
     assert shown(Lines, 0, *TOLD).splitlines() == [
         "warning: LK0820 mind this",
-        "[   1.300] failed    services/b status 1",
+        "[   1.300] failed     services/b status 1",
     ]
 
 

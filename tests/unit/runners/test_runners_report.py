@@ -106,6 +106,10 @@ START = ("boot started", "services/a starting", "services/a running")
         ((*START, "services/a failed", "boot ready", "power poweroff"), "guest-shutdown", 0, 4),
         ((*START, "boot ready", "services/a exited 1", "power poweroff"), "guest-shutdown", 0, 4),
         ((*START, "boot ready", "services/a exited 0", "power poweroff"), "guest-shutdown", 0, 0),
+        # a unit that was being restarted when all went down is not; one that ran again is
+        ((*START, "services/a restarting", "boot ready", "services/a stopped", "power halt"), "guest-shutdown", 0, 4),
+        ((*START, "services/a restarting", "services/a running", "boot ready", "services/a stopped", "power halt"),
+         "guest-shutdown", 0, 0),
         # a unit that failed once and runs again is well
         ((*START, "services/a failed", "services/a running", "boot ready", "power halt"), "guest-shutdown", 0, 0),
         # a reboot begins anew

@@ -18,6 +18,8 @@
 #define SESSIONS 12
 #define ACCEPTS 16 /* at one time */
 #define REQUESTS 32
+#define PORT_MS 20 /* until a port that was full is tried again */
+#define GONE_MS 200
 
 enum job { JOB_NONE, JOB_LIST, JOB_LOGS, JOB_FOLLOW, JOB_START, JOB_STOP, JOB_EXEC };
 
@@ -31,6 +33,11 @@ struct work {
 
 static struct session sessions[SESSIONS];
 static struct work works[SESSIONS];
+/*
+ * When to believe that nobody is at a port any more; 0: not asked.  The kernel may give us what a
+ * new caller says before it has heard that the last one left and this one came.
+ */
+static int64_t gone_at[PORTS];
 static struct boot *boot;
 static int epoll, listener = -1;
 static uint64_t epoll_key;
@@ -259,6 +266,10 @@ enum action control_ready(unsigned number)
 			return action;
 		if (news == SESSION_MORE)
 			continue;
+		if (news == SESSION_CLOSED && number < PORTS) {
+			gone_at[number] = sys_now() + GONE_MS;
+			return action;
+		}
 		if (news == SESSION_CLOSED) {
 			hang_up(number);
 			return action;
@@ -268,7 +279,7 @@ enum action control_ready(unsigned number)
 		else
 			finish(number, 2, "that is no request");
 		action = wanted ? wanted : action;
-		control_advance();
+		(void)control_advance();
 	}
 	if (session->fd >= 0) { /* there may be more, and the edge is gone */
 		sys_unwatch(epoll, session->fd);
@@ -377,18 +388,22 @@ static void advance(unsigned number)
 	}
 }
 
-void control_advance(void)
+int64_t control_advance(void)
 {
+	int64_t next = NEVER;
+
 	for (unsigned i = 0; i < SESSIONS; i++) {
 		size_t before;
 
 		if (sessions[i].fd < 0)
 			continue;
-		if (i < PORTS && (works[i].job != JOB_NONE || sessions[i].queue.used) &&
-		    sys_hung_up(sessions[i].fd)) {
-			hang_up(i);
-			continue;
+		if (i < PORTS && gone_at[i] && gone_at[i] <= sys_now()) {
+			gone_at[i] = 0;
+			if (sys_hung_up(sessions[i].fd))
+				hang_up(i);
 		}
+		if (i < PORTS && gone_at[i] && gone_at[i] < next)
+			next = gone_at[i];
 		do { /* what was sent makes room for more */
 			advance(i);
 			before = sessions[i].queue.used;
@@ -397,5 +412,8 @@ void control_advance(void)
 				break;
 			}
 		} while (sessions[i].queue.used < before && works[i].job != JOB_NONE);
+		if (i < PORTS && sessions[i].queue.used && sys_now() + PORT_MS < next)
+			next = sys_now() + PORT_MS;
 	}
+	return next;
 }

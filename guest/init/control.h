@@ -14,5 +14,8 @@ void control_find(void);
 enum action control_ready(unsigned number);
 /* A child ended; returns whether it was one of ours. */
 bool control_child(int pid, int status, int signal);
-/* Answers as far as there is room; to be called after everything that may have changed a unit. */
-void control_advance(void);
+/*
+ * Answers as far as there is room; to be called after everything that may have changed a unit.
+ * Returns when it wants to be called again: nobody tells when a port takes bytes again.
+ */
+int64_t control_advance(void);

@@ -123,12 +123,13 @@ static void run(void)
 
 	while (boot.phase != PHASE_OVER) {
 		bool reaped_all = boot_reap(&boot);
-		int64_t next = boot_advance(&boot);
+		int64_t next = boot_advance(&boot), answers;
 		int count;
 
 		if (boot.phase == PHASE_OVER)
 			return;
-		control_advance();
+		answers = control_advance();
+		next = answers < next ? answers : next;
 		if (!reaped_all)
 			next = 1;
 		(void)sys_set_timer(timer, next == NEVER ? 0 : next < 1 ? 1 : next);

@@ -88,7 +88,7 @@ static void gives_the_log(void)
 	CHECK_TEXT(fake_content("/conn"), "b out 0\nb out 8\none\ntwo\n");
 	(void)sys_write(writer, "three\n", 6);
 	log_read(1, 0);
-	control_advance();
+	(void)control_advance();
 	CHECK_TEXT(fake_content("/conn"), "b out 0\nb out 8\none\ntwo\nb out 6\nthree\n");
 	fake_text("/conn", "");
 	fake.write_blocks = true; /* nobody reads, and much is said meanwhile */
@@ -96,11 +96,11 @@ static void gives_the_log(void)
 		(void)sys_write(writer, "and so on\n", 10);
 		if (i % 100 == 0)
 			log_read(1, 0);
-		control_advance();
+		(void)control_advance();
 	}
 	log_read(1, 0);
 	fake.write_blocks = false;
-	control_advance();
+	(void)control_advance();
 	CHECK(strstr(fake_content("/conn"), "(bytes lost: "));
 }
 
@@ -114,13 +114,13 @@ static void starts_and_stops(void)
 	CHECK_TEXT(fake_content("/conn"), "a out 0\n");
 	CHECK(supervise_child(&boot.table, 500, 0, 15));
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 0, 0)); /* cleaned */
-	control_advance();
+	(void)control_advance();
 	CHECK_TEXT(fake_content("/conn"), "a out 0\na end 0\n");
 	(void)ask("b start web\n");
 	CHECK_TEXT(fake_content("/conn"), "b out 0\n");
 	fake_text("/run/web.pid", "501");
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 0, 0));
-	control_advance();
+	(void)control_advance();
 	CHECK_TEXT(fake_content("/conn"), "b out 0\nb end 0\n");
 	(void)ask("c start web\n");
 	CHECK_TEXT(fake_content("/conn"), "c out 0\nc end 0\n"); /* it runs already */
@@ -130,7 +130,7 @@ static void starts_and_stops(void)
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 0, 0));
 	(void)supervise_deadlines(&boot.table);
 	CHECK(supervise_child(&boot.table, fake.next_pid - 1, 1, 0)); /* its runtime fails */
-	control_advance();
+	(void)control_advance();
 	CHECK_TEXT(fake_content("/conn"), "d out 0\nd err 20\nit does not stay up\nd end 1\n");
 }
 
@@ -142,7 +142,7 @@ static void runs_commands(void)
 	(void)ask("a exec web /bin/echo a%20b 100%25\n");
 	CHECK_TEXT(fake_content("/conn"), "a out 0\n");
 	CHECK(control_child(fake.next_pid - 1, 7, 0));
-	control_advance();
+	(void)control_advance();
 	CHECK_TEXT(fake_content("/conn"), "a out 0\na end 7\n");
 	(void)ask("b exec web /bin/sleep 1000\n");
 	(void)ask("c list\n"); /* a new request ends the one before */
@@ -213,7 +213,7 @@ static void survives_anything(void)
 		fake.write_blocks = round % 7 == 0;
 		CHECK(ask(noise) == ACTION_NONE);
 		fake.write_blocks = false;
-		control_advance();
+		(void)control_advance();
 		fake.now += 50;
 		(void)supervise_deadlines(&boot.table);
 		if (strlen(fake.trace) > 40000)

@@ -1,7 +1,10 @@
 /* The first and the last steps of a machine, and its name. */
+#include "../init/console.h"
 #include "../init/early.h"
 #include "../init/host.h"
+#include "../init/notify.h"
 #include "../init/stop.h"
+#include "../init/watchdog.h"
 #include "check.h"
 #include "fake_sys.h"
 
@@ -64,10 +67,55 @@ static void leaves_disks_clean(void)
 	CHECK_TEXT(fake.trace, "sync\n"); /* in a container the mounts are somebody else's */
 }
 
+static void feeds_the_watchdog(void)
+{
+	const struct table table = {.watchdog = "/dev/watchdog", .watchdog_ms = 8000};
+	const struct table none = {0};
+
+	fake_reset();
+	fake_text("/console", "");
+	console_open("/console", 1);
+	CHECK(watchdog_feed(&none, 1000) == NEVER);
+	CHECK(watchdog_feed(&table, 1000) == 2000); /* its driver is not there yet */
+	fake_text("/dev/watchdog", "");
+	CHECK(watchdog_feed(&table, 1500) == 2000 && !where("watchdog 8"));
+	CHECK(watchdog_feed(&table, 2000) == 4000 && fake_did("watchdog 8"));
+	CHECK(watchdog_feed(&table, 3999) == 4000);
+	CHECK(watchdog_feed(&table, 4000) == 6000);
+	watchdog_release();
+	CHECK(memcmp(fake_content("/dev/watchdog"), "\0\0V", 4) == 0);
+}
+
+static void hears_who_is_ready(void)
+{
+	static const struct {
+		const char *message;
+		bool ready;
+	} cases[] = {
+		{"READY=1", true}, {"READY=1\n", true}, {"STATUS=x\nREADY=1\nMAINPID=5", true},
+		{"", false}, {"READY=0", false}, {"READY=10", false}, {"XREADY=1", false},
+		{"STATUS=READY=1", false}, {"READY=1x\n", false}, {"\n\n", false},
+	};
+	struct unit unit = {.name = "x", .ready = {.kind = PROBE_NOTIFY, .words = "/run/notify/x/socket"}};
+	const struct table table = {.unit_count = 1, .units = &unit};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		fake_reset();
+		fake_input("/run/notify/x/socket", cases[i].message);
+		notify_setup(&table, 0, 0);
+		CHECK(fake_did("mkdir /run/notify/x 755") &&
+		      fake_did("listen /run/notify/x/socket for datagrams"));
+		if (notify_read(0) != cases[i].ready)
+			printf("case %zu\n", i), failures++;
+	}
+}
+
 int main(void)
 {
 	takes_the_root_first();
 	has_a_name();
 	leaves_disks_clean();
+	feeds_the_watchdog();
+	hears_who_is_ready();
 	DONE();
 }

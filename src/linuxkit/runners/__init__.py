@@ -7,7 +7,6 @@ commands and a page.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import os
 from typing import TYPE_CHECKING, Protocol, cast
@@ -113,14 +112,9 @@ def detach(
 
     found, chosen = _located(artifact), options or Options()
     chosen.check()
-    state = chosen.state or found.directory / f"{found.name}-state"
-    # the keeper works in the root folder
-    artifact = found._replace(directory=found.directory.absolute())
-    disks = tuple(d._replace(path=d.path and d.path.absolute()) for d in chosen.disks)
-    chosen = dataclasses.replace(chosen, state=state.absolute(), disks=disks)
 
     def begin(lines: tuple[int, ...], sink: Callable[[bytes], None]) -> Running:
-        return find(runner).start(artifact, chosen, lines=lines, sink=sink)
+        return find(runner).start(found, chosen, lines=lines, sink=sink)
 
     published = tuple(f"{f.address}:{f.host}:{f.guest}/{f.protocol}" for f in chosen.forwards)
     return keep(name, begin, system=found.name, publish=published)

@@ -75,7 +75,6 @@ def _detach(
         null = os.open(os.devnull, os.O_RDWR)
         for number in range(3):
             os.dup2(null, number)
-        os.chdir("/")
         _run(folder, writer, start, system, publish)
         status = 0
     except Error as error:

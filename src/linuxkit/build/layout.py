@@ -330,13 +330,14 @@ def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:
     for place in sorted(places, key=lambda p: (p[0], turns[p[1]] if p[0] == "services" else p[1])):
         placed = places[place]
         after, requires = links.get(place, nothing)
+        sandbox = placed.confined.sandbox
         yield boot.Unit(
             placed.section,
             placed.unit,
             placed.bundle,
             placed.configuration.config,
             placed.configuration.runtime,
-            supervision(placed.section, placed.entry),
+            supervision(placed.section, placed.entry, sandbox.command if sandbox else ()),
             tuple(names[other] for other in after),
             tuple(names[other] for other in requires),
         )

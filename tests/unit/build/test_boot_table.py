@@ -218,3 +218,10 @@ def test_too_many_words():
     with pytest.raises(Error) as caught:
         boottable.encode([("exec", *["x"] * 65)])
     assert caught.value.code == "LK0723"
+
+
+def test_what_looks_after_a_confined_service_is_confined_too():
+    made = entry("services", "ready: {exec: [a, b]}, health: {exec: [c]}")
+    kept = supervision("services", made, ("/confine", "/record"))
+    assert kept.ready[2:] == ("exec", "/confine", "/record", "a", "b")
+    assert kept.health[4:] == ("exec", "/confine", "/record", "c")

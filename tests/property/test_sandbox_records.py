@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from linuxkit.base.errors import Error
@@ -13,9 +13,13 @@ from linuxkit.build.sandbox import bpf, policy, record
 
 PATHS = st.text("abc/.-\u00e9", min_size=0, max_size=20).map(lambda text: "/" + text)
 PORTS = st.one_of(st.none(), st.lists(st.integers(1, 65535), max_size=20, unique=True).map(tuple))
+PATIENT = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine is no failure
 FILTER = bpf.compile_filter(policy.policy("amd64"), "amd64")
 
 
+@PATIENT
 @given(
     st.sampled_from(["enforce", "best-effort", ""]),
     st.lists(PATHS, max_size=20, unique=True).map(tuple), PORTS, PORTS, st.booleans(),
@@ -34,12 +38,14 @@ def outcome(act):
     return "done"
 
 
+@PATIENT
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_record_or_an_error(data):
     for bytes_ in (data, b"linuxkit-confine\x001\x00" + data):
         assert outcome(lambda b=bytes_: record.decode(b)) in {"done", "LK0752"}
 
 
+@PATIENT
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1))
 def test_any_program_ends(program, number):
     assert outcome(lambda: bpf.run(program, "amd64", number)) in {"done", "LK0752"}
@@ -57,7 +63,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@PATIENT
 @given(JSON)
 def test_any_configuration_can_be_rated(value):
     found = posture.read("services/x", json.dumps(value).encode(), None, "amd64")

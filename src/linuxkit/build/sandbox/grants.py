@@ -13,7 +13,7 @@ from linuxkit.spec import labels
 from linuxkit.spec.check import is_bind
 from linuxkit.spec.confinement import Ports, Seccomp
 from linuxkit.spec.model import ImageSettings
-from linuxkit.spec.resources import Memory, Pids, Resources
+from linuxkit.spec.resources import Cpu, Memory, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def privileges(settings: ImageSettings) -> Iterator[Privilege]:
     if settings.rootfs_propagation in _SHARING:
         yield Privilege(("rootfsPropagation",), str(settings.rootfs_propagation))
     yield from _calls(settings)
-    yield from _limits(settings.resources or Resources())
+    yield from _limits(settings)
     if settings.runtime:
         yield from _prepared(settings.runtime)
 
@@ -134,12 +134,20 @@ def _calls(settings: ImageSettings) -> Iterator[Privilege]:
         yield Privilege(("jit",), "true")
 
 
-def _limits(limits: Resources) -> Iterator[Privilege]:
-    """Where a limit has been taken away altogether."""
-    if (limits.memory or Memory()).limit == -1:
-        yield Privilege(("resources", "memory", "limit"), "-1")
-    if (limits.pids or Pids(limit=0)).limit == -1:
-        yield Privilege(("resources", "pids", "limit"), "-1")
+def _limits(settings: ImageSettings) -> Iterator[Privilege]:
+    """Where a limit is wider than the profile's, or has been taken away; -1 is none."""
+    limits = settings.resources or Resources()
+    memory, cpu = limits.memory or Memory(), limits.cpu or Cpu()
+    for path, given, usual in (
+        (("memory", "limit"), memory.limit, strict.MEMORY_BYTES),
+        (("cpu", "quota"), cpu.quota, strict.CPU_PERIOD_US),
+        (("pids", "limit"), limits.pids.limit if limits.pids else None, strict.PROCESSES),
+    ):
+        if given is not None and not 0 <= given <= usual:
+            yield Privilege(("resources", *path), str(given))
+    for index, limit in enumerate(settings.rlimits or ()):
+        if limit.hard > dict(strict.RLIMITS).get(limit.name, limit.hard):
+            yield Privilege(("rlimits", index), f'"{limit}"')
 
 
 def _prepared(runtime: Runtime) -> Iterator[Privilege]:

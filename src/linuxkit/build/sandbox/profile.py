@@ -75,7 +75,10 @@ def confine(
     own = first_id if (merged.userns or "new") == "new" else 0
     settings = strict.settings(merged, entry.name, own)
     sandbox = strict.sandbox(settings, arch, first_id=own, landlock=entry.landlock or "enforce")
-    return Confined(settings, tuple(grants.privileges(merged)), sandbox=sandbox)
+    held = list(grants.privileges(merged))
+    if entry.landlock not in {None, "enforce"}:
+        held.append(grants.Privilege(("landlock",), str(entry.landlock)))
+    return Confined(settings, tuple(held), sandbox=sandbox)
 
 
 def _strict_only(entry: Container, where: Callable[[Path], Where | None]) -> list[Error]:

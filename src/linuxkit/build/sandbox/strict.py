@@ -42,7 +42,8 @@ CPU_PERIOD_US = 100_000
 _TMPFS_BYTES = "16m"
 _TMPFS_INODES = "4096"
 
-_RLIMITS = (("RLIMIT_CORE", 0), ("RLIMIT_MEMLOCK", 65536), ("RLIMIT_NOFILE", 1024))
+RLIMITS = (("RLIMIT_CORE", 0), ("RLIMIT_MEMLOCK", 65536), ("RLIMIT_NOFILE", 1024))
+"""Limits of getrlimit(2), soft and hard."""
 _HOST = frozenset({"host", "root"})
 
 # What Docker hides and protects; it is there only when all of /proc or /sys is asked for.
@@ -194,7 +195,7 @@ def _rlimits(given: tuple[Rlimit, ...]) -> tuple[Rlimit, ...]:
     named = {each.name for each in given}
     added = (
         Rlimit(name, value, value, f"{name[7:].lower()},{value},{value}")
-        for name, value in _RLIMITS
+        for name, value in RLIMITS
         if name not in named
     )
     return (*given, *added)

@@ -94,7 +94,11 @@ WRITTEN = [
     ("userns: host", "userns"), ("capabilities: [CAP_CHOWN]", "capabilities"),
     ("binds: ['/a:/b:rw']", "binds"), ("seccomp: {allow: ['@setuid']}", "seccomp.allow"),
     ("seccomp: {families: [netlink]}", "seccomp.families"), ("ports: {bind: [80]}", "ports.bind"),
-    ("jit: true", "jit"), ("tmpfs: ['/t:exec']", "tmpfs"), ("maskedPaths: []", "maskedPaths"),
+    ("jit: true", "jit"), ("landlock: 'off'", "landlock"), ("landlock: best-effort", "landlock"),
+    ("rlimits: ['nofile,9,4096']", "rlimits"), ("rlimits: ['core,unlimited,unlimited']", "rlimits"),
+    ("resources: {memory: {limit: 268435456}}", "resources.memory.limit"),
+    ("resources: {cpu: {quota: 200000}}", "resources.cpu.quota"),
+    ("resources: {pids: {limit: 65}}", "resources.pids.limit"), ("tmpfs: ['/t:exec']", "tmpfs"), ("maskedPaths: []", "maskedPaths"),
     ("oomScoreAdj: -5", "oomScoreAdj"), ("resources: {pids: {limit: -1}}", "resources.pids.limit"),
     ("mounts: [{type: proc, source: proc, destination: /proc}]", "mounts"),
     ("devices: [{path: /dev/fuse, type: c, major: 10, minor: 229, mode: '0600'}]", "devices"),
@@ -108,7 +112,7 @@ def test_what_is_written_is_told(text, key):
 
 
 def test_the_usual_is_no_privilege():
-    text = "tmpfs: [/tmp], net: new, readonly: true, uid: 5, oomScoreAdj: 3, resources: {pids: {limit: 9}}"
+    text = "tmpfs: [/tmp], net: new, readonly: true, uid: 5, oomScoreAdj: 3, landlock: enforce, rlimits: ['nofile,1,9'], resources: {pids: {limit: 9}, memory: {limit: 4096}}"
     assert confined(text).privileges == ()
 
 

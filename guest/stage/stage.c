@@ -106,8 +106,9 @@ static void load_module(const char *path)
 
 	if (fd < 0)
 		fail("%s: %s", path, strerror(errno));
+	/* Not for hardware that this machine lacks, nor without the module that is for it. */
 	if (syscall(SYS_finit_module, fd, "", plain ? 0 : COMPRESSED) < 0 && errno != EEXIST &&
-	    errno != ENODEV) /* hardware that this machine lacks */
+	    errno != ENODEV && errno != ENOENT)
 		fprintf(stderr, "stage: %s: %s\n", path, strerror(errno));
 	close(fd);
 	(void)unlink(path); /* its memory is of use elsewhere */

@@ -57,15 +57,22 @@ def wanted(names) -> set[str]:
     return {name for name in names if not name.endswith(".json")}
 
 
-def test_another_folder_time_zone_locale_and_umask(tmp_path):
-    first = build(tmp_path / "a" / "cache", tmp_path / "a" / "out")
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """Where everything was built, and what came out."""
+    place = tmp_path_factory.mktemp("a")
+    return place, build(place / "cache", place / "out")
+
+
+def test_another_folder_time_zone_locale_and_umask(once, tmp_path):
+    place, first = once
     assert {
         "web.tar", "web-kernel", "web-initrd.img", "web-cmdline", "web-initrd.tar", "web.docker",
         "web-efi.img", "web-efi.iso", "web.qcow2", "web.vmdk", "web.img.tar.gz", "full-verity.img",
     } <= wanted(first)  # fmt: skip
-    made = {name.removesuffix(".json").split(".", 1)[1] for name in first if name.endswith(".json")}
+    made = {name.removesuffix(".json").partition(".")[2] for name in first if name.endswith(".json")}
     assert set(formats.NAMES) <= made
-    assert (tmp_path / "a" / "out" / "web-efi.img").stat().st_size <= 32 << 20
+    assert (place / "out" / "web-efi.img").stat().st_size <= 32 << 20
     odd = {"TZ": "Pacific/Chatham", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "7", "HOME": "/"}
     second = build(
         tmp_path / "b b" / "cache", tmp_path / "b b" / "out", env=odd, umask=0o077
@@ -75,10 +82,9 @@ def test_another_folder_time_zone_locale_and_umask(tmp_path):
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_nobody_builds_the_same_without_any_privilege(tmp_path_factory):
-    mine = tmp_path_factory.mktemp("mine")
-    first = build(mine / "cache", mine / "out")
-    with nobody.home(blobs=mine / "cache" / "blobs") as theirs:
+def test_nobody_builds_the_same_without_any_privilege(once):
+    place, first = once
+    with nobody.home(blobs=place / "cache" / "blobs") as theirs:
         assert first == build_as_nobody(theirs)
 
 
@@ -96,9 +102,9 @@ def build_as_nobody(home: Path):
     }
 
 
-def test_offline_builds_what_was_fetched_and_lists_what_was_not(tmp_path):
-    cache = tmp_path / "cache"
-    first = build(cache, tmp_path / "one" / "out")
+def test_offline_builds_what_was_fetched_and_lists_what_was_not(once, tmp_path):
+    place, first = once
+    cache = place / "cache"
     no_network = ["unshare", "--net", "--"] if os.geteuid() == 0 else []
     again = build(cache, tmp_path / "two" / "out", words=["--offline"], prefix=no_network)
     assert first == again

@@ -62,8 +62,8 @@ def run(
             words, input=stdin, capture_output=True, env=_environment(env), cwd=cwd,
             timeout=timeout_s, check=False, pass_fds=pass_fds,
         )  # fmt: skip
-    except FileNotFoundError as error:
-        raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
+    except OSError as error:
+        raise _unstartable(words[0], error) from error
     except subprocess.TimeoutExpired as error:
         tail = _tail(error.stderr or b"")
         raise Error(
@@ -98,21 +98,27 @@ def feeding(
                 words, stdin=PIPE, stdout=said, stderr=said, env=_environment(env),
                 pass_fds=pass_fds,
             )  # fmt: skip
-        except FileNotFoundError as error:
-            raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
+        except OSError as error:
+            raise _unstartable(words[0], error) from error
         stack.enter_context(process)
         stack.callback(process.kill)  # of no effect on one that has ended
-        if process.stdin is None:
-            raise AssertionError
+        sink = cast("BinaryIO", process.stdin)
         with contextlib.suppress(BrokenPipeError):  # its status tells why it stopped reading
-            yield cast("BinaryIO", process.stdin)
-            process.stdin.close()
+            yield sink
+        with contextlib.suppress(BrokenPipeError):
+            sink.close()
         if process.wait():
             said.seek(0)
             raise Error(
                 "LK0902", f'"{words[0]}" {status(process.returncode)}',
                 detail=replay(words, _tail(said.read())),
             )  # fmt: skip
+
+
+def _unstartable(program: str, error: OSError) -> Error:
+    if isinstance(error, FileNotFoundError):
+        return Error("LK0901", f'the program "{program}" is not installed')
+    return Error("LK0902", f'"{program}" cannot be started: {error.strerror}')
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
@@ -145,12 +151,8 @@ def start(
             words, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=pass_fds,
             start_new_session=True,
         )  # fmt: skip
-    except FileNotFoundError as error:
-        raise Error("LK0901", f'the program "{words[0]}" is not installed') from error
     except OSError as error:
-        raise Error(
-            "LK0902", f'"{words[0]}" cannot be started: {error.strerror}'
-        ) from error
+        raise _unstartable(words[0], error) from error
 
 
 def attempt(argv: Sequence[str | Path], *, timeout_s: float) -> int | None:

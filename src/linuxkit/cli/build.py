@@ -61,7 +61,7 @@ def configure(parser: Parser) -> None:
     add("-f --format", "LIST", text, default=[])
     text = "compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none"
     add("--compress", "NAME[:LEVEL]", text, default="zstd")
-    text = "print the size of every part; with a value: the size of disk images"
+    text = "print the size of every part; with a value: upstream's size of disks, of no effect"
     parser.add_optional(
         "--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text
     )
@@ -215,7 +215,7 @@ def _warn(args: argparse.Namespace, wish: Wish) -> None:
     }
     for flag, given in idle.items():
         if given:
-            reason = why.get(flag, "no disk image is built")
+            reason = why.get(flag, "disk images are as large as what is in them")
             events.note(f"{flag} has no effect: {reason}", level="warning", code="LK0116")
 
 

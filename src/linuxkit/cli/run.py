@@ -46,6 +46,8 @@ def configure(parser: Parser) -> None:
     add("--machine", "NAME", "kind of machine: q35, pc, microvm … (else what the kernel needs)")
     add("--accel", "NAME", "kvm or tcg (else found by a trial)")
     add("--qemu", "PATH", "the QEMU program to use")
+    add("--data", "TEXT", "give the machine a CD with this text in the file `config`", default=None)
+    add("--data-file", "FILE", "the same with what FILE says")
     switch("--uefi", "start with UEFI firmware, whatever the image is made for")
     add("--fw", "FILE", "UEFI firmware (else that of `linuxkit tools`)")
     switch("--iso", "the file is a CD-ROM image, although its name does not say so")
@@ -87,6 +89,7 @@ def main(args: argparse.Namespace) -> int:
         cache=Path(args.cache) if args.cache else None,
         reboot=not args.no_reboot,
         timeout_s=args.timeout,
+        data=_data(args),
         firmware="uefi" if args.uefi else "",
         firmware_file=args.fw,
         tools=linuxkit.own_tools(linuxkit.open_store(args.cache or None)),
@@ -117,6 +120,19 @@ def _detach(
     else:
         print(started.name)
     return 0
+
+
+def _data(args: argparse.Namespace) -> bytes | None:
+    """What the machine is told.  Raises LK0102, LK0114."""
+    if not args.data_file:
+        return None if args.data is None else str(args.data).encode()
+    if args.data is not None:
+        raise Error("LK0114", "--data and --data-file exclude each other")
+    path = Path(args.data_file)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise files.os_error(error, "read", path) from error
 
 
 def _target(words: Sequence[str]) -> tuple[str, str]:

@@ -24,6 +24,7 @@ _FIRST = 16  # sector of the first volume descriptor
 _CATALOG = 19
 _TABLES = 20
 _MAX_FILE = (4 << 30) - SECTOR
+_MAX_FOLDERS = 0xFFFF  # that the path table can number
 _ETERNITY = b"0" * 16 + b"\0"  # no expiry
 BIOS, EFI = 0x00, 0xEF
 
@@ -56,7 +57,7 @@ def write(
 ) -> Mapping[str, Place]:
     """Write a tree, parents first, to the empty file ``out``; says where each file lies.
 
-    Raises LK0743 for a file of 4 GiB or more.
+    Raises LK0743 for a file of 4 GiB or more, and for more than 65,535 folders.
     """
     root, nodes = _nodes(entries, volume.mtime)
     folders = _folders(root)
@@ -113,6 +114,8 @@ def _folders(root: Node) -> list[Node]:
     for folder in found:
         folder.name_children()
         found += [child for child in folder.children if child.entry.kind is Kind.DIR]
+    if len(found) > _MAX_FOLDERS:
+        raise Error("LK0743", f"a CD image holds {_MAX_FOLDERS} folders; there are {len(found)}")
     for number, folder in enumerate(found, 1):
         folder.number = number
     return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import files, proc
 from linuxkit.base.errors import Error
+from linuxkit.disk import seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,18 @@ def prepare(disks: Sequence[Disk], state: Path) -> tuple[Drive, ...]:
     Raises LK0810 (a disk is missing and has no size, or is not what it is called), LK0102.
     """
     return tuple(_prepare(disk, number, state) for number, disk in enumerate(disks))
+
+
+def write_seed(data: bytes, state: Path) -> Path:
+    """A CD image with one file ``config``, as upstream makes it, in ``state``.  Raises LK0102."""
+    path = state / "data.iso"
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path, mode=0o600, sync=False) as out:
+            seed.write(seed.CONFIG, {"config": data}, out)
+    except OSError as error:
+        raise files.os_error(error, "write", path) from error
+    return path
 
 
 def _prepare(disk: Disk, number: int, state: Path) -> Drive:

@@ -93,6 +93,16 @@ def words(found: Medium | None, firmware: Firmware | None, bus: str) -> Iterator
     yield from ("-device", f"virtio-blk-{bus},drive=boot,serial=boot{order}")
 
 
+def seed(path: Path | None, bus: str) -> Iterator[str]:
+    """The arguments of QEMU for a CD with the machine's settings."""
+    if path is None:
+        return
+    file = _plain(str(path))
+    yield from ("-drive", f"id=seed,if=none,format=raw,file={file},readonly=on,media=cdrom")
+    yield from ("-device", f"virtio-scsi-{bus},id=scsi1")
+    yield from ("-device", "scsi-cd,bus=scsi1.0,drive=seed")
+
+
 def _flash(unit: int, path: str) -> str:
     return f"if=pflash,unit={unit},format=raw,file={_plain(path)}"
 

@@ -66,6 +66,7 @@ class Options:
     timeout_s: float | None = None
     firmware: str = ""  # "uefi" or "bios"; "": what the artifact is made for
     firmware_file: str = ""  # UEFI firmware; "": that of the tools
+    data: bytes | None = None  # what the file `config` of a CD says; None: there is no such CD
     # Where UEFI firmware comes from; None: the host's.
     tools: Tools | None = field(default=None, compare=False)
 

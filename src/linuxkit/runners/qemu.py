@@ -46,6 +46,7 @@ class Host(NamedTuple):
     lines: tuple[int, ...] = ()  # sockets that listen for callers of the control ports
     identity: str = ""  # the card's address and the machine's id derive from it
     firmware: Firmware | None = None  # None: the machine's own
+    seed: Path | None = None  # a CD with the machine's settings
 
 
 def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]:
@@ -69,6 +70,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         *_kernel(artifact),
         "-serial", "mon:stdio",
         *firmware.words(medium, host.firmware, bus),
+        *firmware.seed(host.seed, bus),
         *_devices(bus, host),
         *_network(bus, options, host),
         *(word for device in options.devices for word in ("-device", device)),
@@ -205,6 +207,7 @@ def start(
     program = emulator(artifact.arch, options.program)
     state = options.state or artifact.directory / f"{artifact.name}-state"
     drives = disks.prepare(options.disks, state)
+    seed = disks.write_seed(options.data, state) if options.data is not None else None
     found = firmware.find(artifact, options.firmware, options.firmware_file, options.tools)
     chosen = accel.choose(program, artifact.arch, options.accel, options.cache or default_root())
     identity = str(state.absolute())
@@ -214,7 +217,7 @@ def start(
             ours.enter_context(mine)
             theirs.enter_context(other)
         report, qmp = (other.fileno() for _, other in pairs)
-        host = Host(chosen, report, qmp, drives, lines, identity, found)
+        host = Host(chosen, report, qmp, drives, lines, identity, found, seed)
         argv = (str(program), *command(artifact, options, host))
         stdin, stdout = theirs.enter_context(Wires.console(attached=attached))
         began = time.monotonic()

@@ -9,7 +9,7 @@ import pytest
 from linuxkit.base.digest import Digest
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, BootFacts, OutFile
-from linuxkit.runners import Options, firmware, image
+from linuxkit.runners import Options, disks, firmware, image
 from linuxkit.runners.firmware import Firmware, Medium
 from linuxkit.runners.qemu import Host, command
 
@@ -60,6 +60,15 @@ def test_a_unified_image_is_loaded_as_a_kernel():
     assert "-kernel /o/web.efi" in said
     assert "-append" not in said
     assert "-initrd" not in said
+
+
+def test_settings_are_on_a_cd_of_their_own(tmp_path):
+    path = disks.write_seed(b"hello", tmp_path / "state")
+    assert b"hello" in path.read_bytes()
+    found = artifact(Path("/o"), "iso-bios", {"cd": "web.iso"}, "bios")
+    said = " ".join(command(found, Options(), Host("tcg", 4, 5, (), "x", None, path)))
+    assert f"id=seed,if=none,format=raw,file={path},readonly=on,media=cdrom" in said
+    assert "scsi-cd,bus=scsi1.0,drive=seed" in said
 
 
 class Tools:

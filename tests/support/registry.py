@@ -119,12 +119,7 @@ def running(
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     http: dict[str, object] = {"addr": f"127.0.0.1:{port}", "secret": "x"}
-    config: dict[str, object] = {
-        "version": "0.1",
-        "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        "http": http,
-    }
+    config = _config(folder, http)
     if tls:
         authority(folder)
         http["tls"] = {"certificate": str(folder / "server.pem"), "key": str(folder / "server.key")}
@@ -147,6 +142,23 @@ def running(
         finally:
             process.kill()
             process.wait()
+
+
+def _config(folder: Path, http: dict[str, object]) -> dict[str, object]:
+    return {
+        "version": "0.1",
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+        "http": http,
+    }
+
+
+def command(folder: Path, address: str) -> list[str]:
+    """The words that start a registry at ``address`` (HOST:PORT), for who runs it elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _config(folder, {"addr": address, "secret": "x"})
+    (folder / "config.yml").write_text(json.dumps(config))
+    return [need("docker-registry"), "serve", str(folder / "config.yml")]
 
 
 def free_port() -> int:

@@ -25,7 +25,7 @@ def artifact(
 
 
 def words(found: Artifact, fw: Firmware | None = None) -> str:
-    return " ".join(command(found, Options(), Host("tcg", 4, 5, (), "x", fw)))
+    return " ".join(command(found, Options(), Host("tcg", 4, 5, identity="x", firmware=fw)))
 
 
 def test_a_disk_is_first_and_written_to():
@@ -66,7 +66,7 @@ def test_settings_are_on_a_cd_of_their_own(tmp_path):
     path = disks.write_seed(b"hello", tmp_path / "state")
     assert b"hello" in path.read_bytes()
     found = artifact(Path("/o"), "iso-bios", {"cd": "web.iso"}, "bios")
-    said = " ".join(command(found, Options(), Host("tcg", 4, 5, (), "x", None, path)))
+    said = " ".join(command(found, Options(), Host("tcg", 4, 5, identity="x", seed=path)))
     assert f"id=seed,if=none,format=raw,file={path},readonly=on,media=cdrom" in said
     assert "scsi-cd,bus=scsi1.0,drive=seed" in said
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base import events
 from linuxkit.base.errors import Error, raise_all
 from linuxkit.build import boot, boottable, fileset, privileges, rewrite, runtime, sbom
 from linuxkit.build.ids import id_table
@@ -28,7 +29,7 @@ from linuxkit.build.plan import (
 )
 from linuxkit.build.sandbox import profile, ranges, strict
 from linuxkit.build.sandbox.program import helper
-from linuxkit.build.supervision import notifying, supervision
+from linuxkit.build.supervision import keys_said, notifying, supervision
 from linuxkit.build.volume import layout_segment
 from linuxkit.spec import labels, metadata, order
 from linuxkit.tree import path as paths
@@ -296,6 +297,7 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
     """The boot table, for an init that reads it; upstream's init scans the folders instead."""
     init = [images[ref].config.labels for ref in spec.init]
     if not any(label.get(BOOT_TABLE_LABEL) == boottable.VERSION for label in init):
+        _tell_unkept(spec, containers)
         return ()
     units = list(_units(spec, containers))
     runtimes = [label[RUNTIME_LABEL] for label in init if RUNTIME_LABEL in label]
@@ -318,6 +320,19 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
     origin = Origin("linuxkit.boot", "boot")
     rule = Parents(0o755, 0, 0)
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
+
+
+def _tell_unkept(spec: Spec, containers: Iterable[Placed]) -> None:
+    """Say which keys have no effect, as no init image of ours is there to heed them."""
+    entries = [placed.entry for placed in containers]
+    said = {name for entry in entries for name in keys_said(entry)}
+    said |= {"watchdog"} if spec.watchdog else set()
+    if spec.init and said:
+        events.note(
+            f"no init image heeds these keys: {', '.join(sorted(said))}",
+            level="warning",
+            code="LK0727",
+        )
 
 
 def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:

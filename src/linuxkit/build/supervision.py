@@ -23,6 +23,9 @@ NOTIFY_DIR = "/run/notify"
 _INSIDE = "/dev/notify"
 """The same folder in the container: /dev is always there and always its own."""
 
+_KEYS = (
+    "restart", "backoff", "critical", "after", "requires", "ready", "health", "stop", "timeout",
+)  # fmt: skip
 _TIMEOUT_MS = {"onboot": 0, "services": 120_000, "onshutdown": 60_000}
 _GRACE_MS = 10_000
 _SIGTERM = 15
@@ -40,6 +43,11 @@ class Supervision(NamedTuple):
     back_off: tuple[int, int, int, int] = (0, 0, 0, 0)  # first, most, limit, stable
     ready: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
+
+
+def keys_said(entry: Container) -> tuple[str, ...]:
+    """The keys of ``entry`` that only an init of ours heeds."""
+    return tuple(key for key in _KEYS if getattr(entry, key, None) is not None)
 
 
 def supervision(section: str, entry: Container, before: Sequence[str] = ()) -> Supervision:

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from linuxkit.base import files
-from linuxkit.base.errors import Error
 from linuxkit.cli import render
 from linuxkit.runners import machines
 from linuxkit.runners.control import Control
@@ -42,17 +41,9 @@ def main(args: argparse.Namespace) -> int:
 
 def _unit(machine: Machine, unit: str, *, follow: bool) -> int:
     words = ("logs", unit, "follow") if follow else ("logs", unit)
-    complaint = b""
     with Control(machine) as control:
-        for frame in control.ask(*words, patient=follow):
-            if frame.kind == "out":
-                _write(frame.data)
-            complaint += frame.data if frame.kind == "err" else b""
-            if frame.status:
-                raise Error(
-                    "LK0846", f"{unit}: {render.clean(complaint.decode(errors='replace')).strip()}",
-                    hint=f"linuxkit ps {machine.name} lists its units",
-                )  # fmt: skip
+        for data in control.obey(*words, patient=follow):
+            _write(data)
     return 0
 
 

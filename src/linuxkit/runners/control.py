@@ -29,6 +29,7 @@ _MAX_REQUEST = 4095
 _MAX_FRAME = 1 << 16
 _MAX_NOISE = 1 << 20  # of answers to others that are still in the pipe
 _CHUNK = 1 << 16
+_MAX_REASON = 200
 _HEAD = re.compile(rb"(out|err|end) ([0-9]{1,7})\n")
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%")}
 
@@ -106,6 +107,24 @@ class Control:
             raise self._silent() from error
         except OSError as error:
             raise files.os_error(error, "ask", self._machine.folder) from error
+
+    def obey(self, *words: str, patient: bool = False) -> Iterator[bytes]:
+        """What an answer that must be a success has to say.
+
+        Raises as :meth:`ask`, and LK0846 with the init's own reason when it is none.
+        """
+        reason = b""
+        for frame in self.ask(*words, patient=patient):
+            if frame.kind == "out":
+                yield frame.data
+            reason = (reason + frame.data)[-_MAX_REASON:] if frame.kind == "err" else reason
+            if frame.status:
+                text = printable(reason.decode(errors="replace").strip(), _MAX_REASON)
+                raise Error(
+                    "LK0846",
+                    f"{printable(words[1], 300)}: {text or f'status {frame.status}'}",
+                    hint=f"linuxkit ps {self._machine.name} lists its units",
+                )
 
     def units(self) -> tuple[UnitLine, ...]:
         """Every unit.  Raises as :meth:`ask`."""

@@ -12,6 +12,7 @@ import tarfile
 import pytest
 
 import linuxkit
+from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.sources.store import Stored
 from linuxkit.tree import compress, cpio, tar
@@ -250,6 +251,18 @@ def test_containers_need_a_runtime(store, tmp_path):
     with pytest.raises(Error) as error:
         system(store, tmp_path, YML.replace(', "lk/runtime:1"', ""))
     assert error.value.code == "LK0711"
+
+
+def test_keys_that_no_init_heeds_are_told(store, tmp_path):
+    text = YML.replace("lk/init:1", "lk/other:1").replace(
+        'image: "lk/other:1", readonly', 'image: "lk/other:1", restart: always, ready: {tcp: 5}, readonly'
+    )
+    said = []
+    with events.reporting(said.append):
+        system(store, tmp_path, text + "watchdog: {}\n")
+        system(store, tmp_path, YML.replace("readonly: true", "restart: no, readonly: true"))
+    codes = [(e.code, e.text) for e in said if isinstance(e, events.Note) and e.code == "LK0727"]
+    assert codes == [("LK0727", "no init image heeds these keys: ready, restart, watchdog")]
 
 
 def test_a_failed_write_leaves_nothing(store, tmp_path):

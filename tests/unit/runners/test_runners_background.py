@@ -167,6 +167,16 @@ def test_a_line_lists_units(machine, guest):
     assert unit[6:] == (10, 2, 3, "a\\x1b")
 
 
+def test_an_init_that_refuses_says_why(machine, guest):
+    def reply(ident, _words):
+        return b"%s out 2\nab%s err 9\nno \x1bsuch\n%s end 2\n" % (ident, ident, ident)
+
+    guest(reply)
+    with Control(machine) as control, pytest.raises(Error) as caught:
+        assert list(control.obey("logs", "web")) == [b"ab"]
+    assert (caught.value.code, caught.value.message) == ("LK0846", "web: no \\x1bsuch")
+
+
 @pytest.mark.parametrize(
     "answer",
     [

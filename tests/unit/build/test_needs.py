@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import linuxkit
+from linuxkit.base.errors import Error
 from linuxkit.build import check, needs
 from linuxkit.build.artifact import load
 from linuxkit.build.sandbox import program
@@ -95,6 +96,28 @@ def test_a_kernel_without_pci_needs_a_machine_without(tmp_path, config, machine)
     )
     assert made.boot.machine == machine
     assert load(made.sidecar) == made
+
+
+@pytest.mark.parametrize(
+    ("config", "firmware", "compression", "why"),
+    [
+        ("CONFIG_BUG=y\n", "direct", "none", "takes no initramfs"),
+        ("CONFIG_BLK_DEV_INITRD=y\n", "direct", "none", ""),
+        ("CONFIG_BLK_DEV_INITRD=y\n", "direct", "zstd", "cannot unpack an initramfs of zstd"),
+        ("CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n", "bios", "zstd", ""),
+        ("CONFIG_BLK_DEV_INITRD=y\n", "uefi", "none", "cannot be started by UEFI"),
+        ("CONFIG_BLK_DEV_INITRD=y\nCONFIG_EFI_STUB=y\n", "any", "none", ""),
+        (None, "uefi", "zstd", ""),
+    ],
+)
+def test_what_cannot_start_is_refused(tmp_path, config, firmware, compression, why):
+    _, system = build(tmp_path, config)
+    if not why:
+        check.require(system, firmware, compression)
+        return
+    with pytest.raises(Error, match=why) as caught:
+        check.require(system, firmware, compression)
+    assert caught.value.code == "LK0749"
 
 
 CONFINING = (

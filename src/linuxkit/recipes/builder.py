@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from linuxkit.recipes.debian.pool import Pool
     from linuxkit.recipes.recipe import Recipe
 
-_FORM, _LEVEL = "zstd", 3  # levels above 4 differ between processors
+SMALL = compress.Compression("zstd", 3)  # levels above 4 differ between processors
+COMMON = compress.Compression("gzip", 6)  # what every reader of images knows
 _CONFIG = "org.mobyproject.config"
 _DEBS = "org.linuxkit.debian.packages"
 _ROOT = "org.linuxkit.build.packages"
@@ -47,12 +48,14 @@ def build(
     store: Store,
     *,
     more: Mapping[str, str] = MappingProxyType({}),
+    packing: compress.Compression = SMALL,
 ) -> Descriptor:
     """Make the image of ``recipe`` for the OCI architecture ``arch`` and store it, without a name.
 
     Equal inputs give equal bytes for every user, place and time; ``more`` labels are added to
-    those of the recipe, which win.  Raises LK0538 to LK0541 and LK0546 when recipe and lock do
-    not allow it, and the errors of fetching, unpacking and choosing.
+    those of the recipe, which win; the layer is packed with ``packing``.  Raises LK0538 to LK0541
+    and LK0546 when recipe and lock do not allow it, and the errors of fetching, unpacking and
+    choosing.
     """
     if not recipe.is_ours:
         raise Error(
@@ -77,7 +80,7 @@ def build(
             entries: Sequence[Entry] = root_entries(recipe, files, arch, made.entries)
         else:
             entries = _kernel_entries(recipe, files, arch, scratch)
-        layer = _layer(entries, store)
+        layer = _layer(entries, packing, store)
     says = recipe.says
     return image.write_image(
         store, platform=Platform("linux", arch), layers=[layer],
@@ -187,16 +190,16 @@ def _kernel_entries(recipe: Recipe, files: Files, arch: str, scratch: BinaryIO) 
     return [Entry("config", Kind.FILE, 0o644, mtime=files.epoch, content=config), *made]
 
 
-def _layer(entries: Iterable[Entry], store: Store) -> Layer:
+def _layer(entries: Iterable[Entry], packing: compress.Compression, store: Store) -> Layer:
     with store.writer() as blob:
-        packer = compress.open_writer(_FORM, _LEVEL, blob)
+        packer = compress.open_writer(packing.name, packing.level, blob)
         plain = digest.HashingWriter(cast("BinaryIO", packer))
         writer = tar.Writer(plain)
         for entry in entries:
             writer.add(entry)
         writer.close()
         packer.close()
-    media_type = f"{model.OCI_LAYER}+{_FORM}"
+    media_type = f"{model.OCI_LAYER}+{packing.name}"
     return image.Layer(Descriptor(media_type, blob.digest, blob.size), plain.digest)
 
 

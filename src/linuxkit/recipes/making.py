@@ -165,8 +165,9 @@ def _build(package: Package, arch: str, options: Options, bench: Bench) -> Descr
 def _with_drivers(package: Package, arch: str, bench: Bench) -> Descriptor:
     try:
         return builder.build(
-            package.recipe, package.lock(), arch, bench.pool, bench.store, more=package.labels()
-        )
+            package.recipe, package.lock(), arch, bench.pool, bench.store,
+            more=package.labels(), packing=builder.COMMON,
+        )  # fmt: skip
     except Error as error:
         if error.code in _UNLOCKED:
             error.hint = f"refresh it: linuxkit pkg lock {package.folder} --arch {arch}"

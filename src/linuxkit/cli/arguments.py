@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse everything.  Raises LK0111, LK0112 and LK0113."""
-        spaced = self._spaced(words)
+        spaced = self._ordered(self._spaced(words))
         # People write `run qemu --mem 512 web`; argparse calls arguments around flags intermixed,
         # and cannot have that together with commands below this one, or (until 3.12) with "--".
         plain = bool(self.commands()) or "--" in spaced
@@ -114,6 +114,26 @@ class Parser(argparse.ArgumentParser):
                 word = f"{word}={value}" if word.startswith("--") else word + value
             done.append(word)
         return done
+
+    def _ordered(self, words: list[str]) -> list[str]:
+        """Put a command in front of those of its flags that were written before it.
+
+        Upstream has flags of ``pkg`` itself, such as ``pkg --org me build DIR``.
+        """
+        known = {
+            flag: action.nargs
+            for parser in self.commands().values()
+            for action in parser.actions()
+            for flag in action.option_strings
+            if flag not in self._option_string_actions and action.nargs in (None, 0)
+        }
+        at = 0
+        while at < len(words) and (flag := words[at].partition("=")[0]) in known:
+            has_value_behind = known[flag] is None and "=" not in words[at]
+            at += 2 if has_value_behind else 1
+        if not 0 < at < len(words) or words[at] not in self.commands():
+            return words
+        return [words[at], *words[:at], *words[at + 1 :]]
 
     def _default(self, flag: str) -> str:
         return next(str(a.const) for a in self._actions if flag in a.option_strings)

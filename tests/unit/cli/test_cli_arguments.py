@@ -97,3 +97,35 @@ def test_commands_below():
     with pytest.raises(Error) as caught:
         top.parse(["lock", "-update", "x"])
     assert caught.value.code == "LK0112"
+
+
+def with_commands() -> Parser:
+    made = Parser(prog="linuxkit verb")
+    commands = made.add_subparsers(dest="command", required=True)
+    for name in ("build", "show"):
+        below = commands.add_parser(name)
+        below.add_argument("folder", nargs="+")
+        below.add_value("--org", "ORG", "organisation")
+        below.add_value("--arch", "ARCH", "architecture", default=[])
+        below.add_switch("--dev", "for development")
+    return made
+
+
+@pytest.mark.parametrize("line", [
+    "build --org build --dev --arch a --arch b dir",
+    "--org build --dev --arch a --arch b build dir",
+    "--org=build build --dev dir --arch a --arch=b",
+    "--dev --arch a build --org build --arch b dir",
+])  # fmt: skip
+def test_flags_of_a_command_may_stand_before_it(line):
+    found = with_commands().parse(line.split())
+    assert vars(found) == {
+        "command": "build", "folder": ["dir"], "org": "build", "arch": ["a", "b"], "dev": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["--org", "--org build", "--none build dir", "--dev dir build"])
+def test_what_has_no_command_behind_its_flags(line):
+    with pytest.raises(Error) as caught:
+        with_commands().parse(line.split())
+    assert caught.value.code in {"LK0111", "LK0113"}

@@ -93,6 +93,8 @@ def test_show_tag(tree, capsys, monkeypatch):
     assert capsys.readouterr().out == f"linuxkit/tool:{tree.tag('tool')}\n"
     assert pkg("show-tag", "--canonical", "--org", "me", "tool") == 0
     assert capsys.readouterr().out == f"docker.io/me/tool:{tree.tag('tool')}\n"
+    assert pkg("--org", "me", "--tag=v1", "show-tag", "tool") == 0
+    assert capsys.readouterr().out == "me/tool:v1\n"
     monkeypatch.setenv("LINUXKIT_PKG_ORG", "ours")
     assert pkg("show-tag", "--json", "--hash", "1", "--tag", "v{{.Hash}}", "tool") == 0
     assert json.loads(capsys.readouterr().out) == {"tool": "ours/tool:v1"}

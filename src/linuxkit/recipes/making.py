@@ -16,7 +16,8 @@ from linuxkit.base import events, files
 from linuxkit.base.errors import Error, printable
 from linuxkit.oci import image, model, ref
 from linuxkit.oci.model import Platform
-from linuxkit.recipes import attest, buildah, builder, dockerfile
+from linuxkit.recipes import attest, bases, buildah, builder
+from linuxkit.recipes import package as packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from linuxkit.recipes.debian.pool import Pool
     from linuxkit.recipes.package import Package
 
-_MAX_DOCKERFILE = 1 << 20
 _UNLOCKED = ("LK0539", "LK0540")
 
 
@@ -57,6 +57,15 @@ class Bench(NamedTuple):
     find: Callable[[Ref, Platform], Descriptor]  # an image to build upon, brought into the store
     fetch: Callable[[Ref, Platform], Descriptor | None]  # an image of a registry; None: has none
     is_remote: Callable[[Ref, Platform], bool]  # whether a registry has it
+
+
+class _Job(NamedTuple):
+    """One package to make; ``above`` are those that it is made for."""
+
+    package: Package
+    options: Options
+    bench: Bench
+    above: tuple[Path, ...] = ()
 
 
 class Made(NamedTuple):
@@ -100,6 +109,7 @@ def make(
     """Make what is missing of ``package`` and name it in the store.
 
     The images get the names NAME-ARCH, and NAME stands for all of them that the store has.
+    Packages that it builds upon and that its build arguments name are fetched or made first.
     Raises LK0580, LK0581 (no Dockerfile), LK0582 (another commit), and what the drivers raise.
     """
     if package.wishes.asked.hash_commit != "HEAD":
@@ -107,14 +117,19 @@ def make(
             "LK0582", f"{package.reference} is of another commit than the one that lies there",
             hint="check that commit out; --hash-commit is for `pkg show-tag`",
         )  # fmt: skip
-    made = tuple(_one(package, arch, options, bench) for arch in arches)
+    return _make(_Job(package, options, bench), arches)
+
+
+def _make(job: _Job, arches: Sequence[str]) -> tuple[Made, ...]:
+    made = tuple(_one(job, arch) for arch in arches)
     entries = [one.descriptor for one in made if one.descriptor is not None]
     if entries:
-        merge(bench.store, str(ref.parse(package.reference)), entries)
+        merge(job.bench.store, str(ref.parse(job.package.reference)), entries)
     return made
 
 
-def _one(package: Package, arch: str, options: Options, bench: Bench) -> Made:
+def _one(job: _Job, arch: str) -> Made:
+    package, options, bench = job.package, job.options, job.bench
     name, whole = ref.parse(package.name_for(arch)), ref.parse(package.reference)
     target = Platform("linux", arch)
     stored = _stored(bench.store, str(name), target)
@@ -136,7 +151,7 @@ def _one(package: Package, arch: str, options: Options, bench: Bench) -> Made:
         error.message = f"{name}: {error.message}"
         raise
     if choice is Choice.BUILT:
-        stored = _build(package, arch, options, bench)
+        stored = _build(job, arch)
         bench.store.set_name(str(name), stored)
     elif choice is Choice.PULLED:
         stored = _stored(bench.store, str(name), target)
@@ -150,15 +165,16 @@ def _stored(store: Store, name: str, target: Platform) -> Descriptor | None:
     return found._replace(annotations=(), platform=target)
 
 
-def _build(package: Package, arch: str, options: Options, bench: Bench) -> Descriptor:
-    bases: Mapping[str, Descriptor] = {}
+def _build(job: _Job, arch: str) -> Descriptor:
+    package, store = job.package, job.bench.store
+    upon: Mapping[str, Descriptor] = {}
     if package.recipe.is_ours:
-        made = _with_drivers(package, arch, bench)
+        made = _with_drivers(package, arch, job.bench)
     else:
-        bases = _bases(package, arch, bench)
-        made = _with_buildah(package, arch, bases, bench.store)
+        upon = _bases(job, arch)
+        made = _with_buildah(package, arch, upon, store)
     made = made._replace(annotations=(), platform=Platform("linux", arch))
-    attest.attach(package, arch, made, bases, bench.store, sbom=options.sbom)
+    attest.attach(package, arch, made, upon, store, sbom=job.options.sbom)
     return made
 
 
@@ -174,33 +190,47 @@ def _with_drivers(package: Package, arch: str, bench: Bench) -> Descriptor:
         raise
 
 
-def _dockerfile(package: Package) -> str:
-    path = package.dockerfile
-    try:
-        with path.open("rb") as source:
-            return source.read(_MAX_DOCKERFILE).decode(errors="replace")
-    except OSError as error:
-        raise Error(
-            "LK0581", f"{package.reference}: {path} cannot be read: {error.strerror}",
-            hint="a package needs a Dockerfile, or one of `debian:`, `build:`, `kernel:`, `files:`",
-            where=package.recipe.where,
-        ) from error  # fmt: skip
+def _bases(job: _Job, arch: str) -> dict[str, Descriptor]:
+    """What the Dockerfile builds upon, in the store; packages that arguments name are made first.
 
-
-def _bases(package: Package, arch: str, bench: Bench) -> dict[str, Descriptor]:
-    """What the Dockerfile builds upon, in the store."""
-    names = dockerfile.bases(_dockerfile(package), package.arguments())
+    Raises LK0585 where that goes round in a circle.
+    """
+    package, bench = job.package, job.bench
     target = Platform("linux", arch)
-    return {name: bench.find(ref.parse(name), target) for name in names}
+    known = bases.folders(package)
+    found = {}
+    for name in bases.names(package):
+        wanted = ref.parse(name)
+        folder = known.get(str(wanted))
+        if folder is not None:
+            _make_base(folder, arch, job)
+        try:
+            found[name] = bench.find(wanted, target)
+        except Error as error:
+            beside = bases.neighbour(package, name)
+            if beside is not None:
+                error.hint = f"it is made of {beside}: linuxkit pkg build {beside}"
+            raise
+    return found
+
+
+def _make_base(folder: Path, arch: str, job: _Job) -> None:
+    above = (*job.above, job.package.folder)
+    if folder in above:
+        circle = " → ".join(path.name for path in (*above[above.index(folder) :], folder))
+        raise Error("LK0585", f"packages build upon each other: {circle}")
+    base = packages.load(folder)
+    options = Options(pull=True, sbom=job.options.sbom)
+    _make(_Job(base, options, job.bench, above), base.arches([arch]))
 
 
 def _with_buildah(
-    package: Package, arch: str, bases: Mapping[str, Descriptor], store: Store
+    package: Package, arch: str, upon: Mapping[str, Descriptor], store: Store
 ) -> Descriptor:
     with _context(package, store) as context:
         request = buildah.Request(
             package.recipe.name, context, package.dockerfile, arch, package.arguments(),
-            {**package.labels(), **package.config_labels()}, bases, package.network,
+            {**package.labels(), **package.config_labels()}, upon, package.network,
             package.fresh, package.revision.time_s,
         )  # fmt: skip
         return buildah.build(request, store, package.name_for(arch))

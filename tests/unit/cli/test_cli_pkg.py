@@ -377,6 +377,45 @@ def test_chained_dockerfiles(tree, capsys, tmp_path):
     assert tree.store.find(f"docker.io/{name}-amd64").digest == one.digest
 
 
+def upon(name, docker, *arguments):
+    return {
+        "build.yml": f"image: {name}\narches: [amd64]\nbuildArgs: {json.dumps(arguments)}\n",
+        "Dockerfile": docker,
+    }
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="buildah is only used as root")
+def test_a_package_that_is_built_upon_is_built_first(tree, capsys):
+    need("buildah")
+    tree.add("low", upon("low", "FROM scratch\nCOPY build.yml /low\n"))
+    tree.add("unused", upon("unused", "FROM nowhere.invalid/x\n"))
+    tree.add("mid", upon("mid", "ARG LOW\nFROM $LOW\nCOPY build.yml /mid\n", "LOW=@lkt:pkg:../low"))
+    tree.add("top", upon("top", "ARG X_MID\nFROM $X_MID\nCOPY build.yml /top\n", "X_%=@lkt:pkgs:../[mu]*"))
+    tree.commit()
+    assert pkg("build", "top") == 0
+    assert capsys.readouterr().out == f"linuxkit/top:{tree.tag('top')}-amd64  built\n"
+    assert set(tree.files(f"docker.io/linuxkit/top:{tree.tag('top')}")) >= {"low", "mid", "top"}
+    assert tree.store.find(f"docker.io/linuxkit/mid:{tree.tag('mid')}-amd64") is not None
+    assert tree.store.find(f"docker.io/linuxkit/unused:{tree.tag('unused')}-amd64") is None
+
+
+def test_what_to_build_first_and_circles(tree, capsys):
+    tree.add("low", upon("low", "FROM scratch\n"))
+    tree.commit()
+    tree.add("top", upon("top", f"FROM linuxkit/low:{tree.tag('low')}\n"))
+    tree.add("a", upon("a", "ARG B\nFROM $B\n", "B=@lkt:pkg:../b"))
+    tree.add("b", upon("b", "ARG A\nFROM $A\n", "A=@lkt:pkg:../a"))
+    tree.add("broken", {"build.yml": "image: [\n"})
+    tree.commit()
+    assert pkg("build", "top") == 3
+    assert f"linuxkit pkg build {tree.root}/low" in capsys.readouterr().err
+    assert pkg("build", "a") == 1
+    said = capsys.readouterr().err
+    assert "LK0585" in said
+    assert "a → b → a" in said
+
+
 def test_a_yaml_that_names_a_folder_builds_it(tree, capsys, monkeypatch):
     lock(tree)
     (tree.root / "a.yml").write_text('init: ["@pkg:./tool"]\n')

@@ -247,7 +247,7 @@ def _write(
 
     name, root = image
     if args.format == "docker":
-        archive.write_saved(store, root, name, wanted, out)
+        archive.write_saved(store, [(name, root)], wanted, out)
     elif args.format == "filesystem":
         archive.write_tree(store, root, wanted, out)
     else:

@@ -334,23 +334,24 @@ def _layout(
 
 
 def write_saved(
-    store: Store, root: Descriptor, name: str, platform: Platform, out: Sink
+    store: Store, images: Iterable[tuple[str, Descriptor]], platform: Platform, out: Sink
 ) -> None:
-    """Write what ``docker load`` takes: one platform's image.  Raises as image.open_image."""
-    found = image.open_image(store, root, platform)
-    layers = {digests.hex_of(layer.digest) + ".tar": layer for layer in found.manifest.layers}
-    config = digests.hex_of(found.manifest.config.digest) + ".json"
-    order = [digests.hex_of(layer.digest) + ".tar" for layer in found.manifest.layers]
-    tags = [name] if "@" not in name else []
-    listed = digests.canonical_json([{"Config": config, "RepoTags": tags, "Layers": order}])
-    tar.write(
-        [
-            _small("manifest.json", listed),
-            _entry(config, store, found.manifest.config),
-            *(_entry(path, store, layer) for path, layer in layers.items()),
-        ],
-        out,
-    )
+    """Write what ``docker load`` takes: names and images, of each what one platform needs.
+
+    Raises as image.open_image.
+    """
+    listed: list[object] = []
+    blobs: dict[str, Descriptor] = {}
+    for name, root in images:
+        found = image.open_image(store, root, platform)
+        config = digests.hex_of(found.manifest.config.digest) + ".json"
+        order = [digests.hex_of(layer.digest) + ".tar" for layer in found.manifest.layers]
+        tags = [name] if "@" not in name else []
+        listed.append({"Config": config, "RepoTags": tags, "Layers": order})
+        blobs[config] = found.manifest.config
+        blobs.update(zip(order, found.manifest.layers, strict=True))
+    entries = [_entry(path, store, blob) for path, blob in blobs.items()]
+    tar.write([_small("manifest.json", digests.canonical_json(listed)), *entries], out)
 
 
 def write_tree(store: Store, root: Descriptor, platform: Platform, out: Sink) -> None:

@@ -16,7 +16,7 @@ from linuxkit.base import events, files
 from linuxkit.base.errors import Error, printable
 from linuxkit.oci import image, model, ref
 from linuxkit.oci.model import Platform
-from linuxkit.recipes import attest, bases, buildah, builder
+from linuxkit.recipes import attest, bases, buildah, builder, depends
 from linuxkit.recipes import package as packages
 
 if TYPE_CHECKING:
@@ -167,12 +167,16 @@ def _stored(store: Store, name: str, target: Platform) -> Descriptor | None:
 
 def _build(job: _Job, arch: str) -> Descriptor:
     package, store = job.package, job.bench.store
-    upon: Mapping[str, Descriptor] = {}
+    upon: dict[str, Descriptor] = {}
     if package.recipe.is_ours:
         made = _with_drivers(package, arch, job.bench)
     else:
         upon = _bases(job, arch)
-        made = _with_buildah(package, arch, upon, store)
+        target = Platform("linux", arch)
+        beside = {one: job.bench.find(one, target) for one in depends.images(package)}
+        with _context(package, beside, target, store) as context:
+            made = _with_buildah(package, arch, upon, context, store)
+        upon.update((str(one), found) for one, found in beside.items())
     made = made._replace(annotations=(), platform=Platform("linux", arch))
     attest.attach(package, arch, made, upon, store, sbom=job.options.sbom)
     return made
@@ -225,22 +229,26 @@ def _make_base(folder: Path, arch: str, job: _Job) -> None:
 
 
 def _with_buildah(
-    package: Package, arch: str, upon: Mapping[str, Descriptor], store: Store
+    package: Package, arch: str, upon: Mapping[str, Descriptor], context: Path, store: Store
 ) -> Descriptor:
-    with _context(package, store) as context:
-        request = buildah.Request(
-            package.recipe.name, context, package.dockerfile, arch, package.arguments(),
-            {**package.labels(), **package.config_labels()}, upon, package.network,
-            package.fresh, package.revision.time_s,
-        )  # fmt: skip
-        return buildah.build(request, store, package.name_for(arch))
+    request = buildah.Request(
+        package.recipe.name, context, package.dockerfile, arch, package.arguments(),
+        {**package.labels(), **package.config_labels()}, upon, package.network,
+        package.fresh, package.revision.time_s,
+    )  # fmt: skip
+    return buildah.build(request, store, package.name_for(arch))
 
 
 @contextlib.contextmanager
-def _context(package: Package, store: Store) -> Iterator[Path]:
-    """The folder that the Dockerfile sees: the package's, with its extra sources in place."""
+def _context(
+    package: Package, beside: Mapping[Ref, Descriptor], target: Platform, store: Store
+) -> Iterator[Path]:
+    """The folder that the Dockerfile sees: the package's, with extra sources and images in place.
+
+    Nothing is written to the package's own folder.
+    """
     sources = package.recipe.says.extra_sources
-    if not sources:
+    if not sources and not beside:
         yield package.folder
         return
     above = buildah.folder(store)
@@ -250,8 +258,8 @@ def _context(package: Package, store: Store) -> Iterator[Path]:
             context = Path(scratch) / "context"
             shutil.copytree(package.folder, context, symlinks=True)
             for text in sources:
-                source, colon, target = text.partition(":")
-                place = context / (target if colon else Path(source).name)
+                source, colon, name = text.partition(":")
+                place = context / (name if colon else Path(source).name)
                 if not place.resolve().is_relative_to(context.resolve()):
                     raise Error(
                         "LK0545", f'`extra-sources` has "{printable(text)}", which leads outside',
@@ -263,6 +271,7 @@ def _context(package: Package, store: Store) -> Iterator[Path]:
                 else:
                     place.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(found, place)
+            depends.write(package, beside, target, store, context)
             yield context
     except OSError as error:
         raise files.os_error(error, "copy the sources of", package.folder) from error

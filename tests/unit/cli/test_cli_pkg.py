@@ -416,6 +416,55 @@ def test_what_to_build_first_and_circles(tree, capsys):
     assert "a → b → a" in said
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="buildah is only used as root")
+def test_images_beside_a_dockerfile(tree, hub, monkeypatch, tmp_path):
+    need("buildah")
+    lock(tree)
+    assert pkg("push", "--org", f"{hub.host}/team", "tool") == 0
+    full = f"{hub.host}/team/tool"
+    image = f"{full}:{tree.tag('tool')}@{tree.store.find(full + ':' + tree.tag('tool')).digest}"
+    monkeypatch.setenv("LINUXKIT_CACHE", str(tmp_path / "cache"))
+    tree.site.root = tmp_path
+    file = f"tool@{image.partition('@')[2]}.tar"
+    images = {"list": [image], "target-dir": "saved"}
+    tree.add("user", {"Dockerfile": "FROM scratch\nCOPY . /\n", "saved/old": "", "list": f"# one\n\n{image}\n"})
+    for asked, path in ((images, f"saved/{file}"), ({"from-file": "list", "target": "a/b.tar"}, "a/b.tar")):
+        recipe = {"image": "user", "arches": ["amd64"], "depends": {"docker-images": asked}}
+        (tree.root / "user" / "build.yml").write_text(json.dumps(recipe))
+        tree.commit()
+        assert pkg("build", "user") == 0
+        assert git(tree.root, "status", "--porcelain", "--ignored") == ""
+        found = tree.files(f"docker.io/linuxkit/user:{tree.tag('user')}")
+        assert ("saved/old" in found) == (path == "a/b.tar")
+        saved = tmp_path / "saved.tar"
+        saved.write_bytes(found[path])
+        argv = [need("skopeo"), "inspect", f"docker-archive:{saved}"]
+        said = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
+        assert said["Labels"]["org.mobyproject.config"] == '{"readonly":true}'
+        with tarfile.open(saved) as members:
+            (listed,) = json.loads(members.extractfile("manifest.json").read())
+        assert listed["RepoTags"] == [image.partition("@")[0]]
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"list": ["a:1"], "target": "x"}, 'names "a:1" without a digest'),
+    ({"list": ["a:1"], "from-file": "l", "target": "x"}, "has both `list` and `from-file`"),
+    ({"list": ["a:1"], "target": "x", "target-dir": "y"}, "has both `target` and `target-dir`"),
+    ({"list": ["a:1"]}, "needs a `target` or a `target-dir`"),
+    ({"list": ["a:1"], "target": "a/../../x"}, 'has "a/../../x", which is no path inside the package'),
+    ({"from-file": "/etc/passwd", "target": "x"}, 'has "/etc/passwd", which is no path'),
+])  # fmt: skip
+def test_images_that_cannot_be_beside_a_dockerfile(tree, capsys, asked, said):
+    recipe = {"image": "user", "arches": ["amd64"], "depends": {"docker-images": asked}}
+    tree.add("user", {"Dockerfile": "FROM scratch\n", "build.yml": json.dumps(recipe)})
+    tree.commit()
+    assert pkg("build", "user") == 1
+    shown = capsys.readouterr().err
+    assert "LK0545" in shown
+    assert said in shown
+
+
 def test_a_yaml_that_names_a_folder_builds_it(tree, capsys, monkeypatch):
     lock(tree)
     (tree.root / "a.yml").write_text('init: ["@pkg:./tool"]\n')

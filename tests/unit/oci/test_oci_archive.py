@@ -76,7 +76,7 @@ def test_one_platform_alone(store, other):
 
 def test_docker_save_and_back(store, other):
     out = io.BytesIO()
-    archive.write_saved(store, root(store), NAME, ARM, out)
+    archive.write_saved(store, [(NAME, root(store))], ARM, out)
     (found,) = archive.read(io.BytesIO(out.getvalue()), other)
     assert found.name == NAME
     again, before = open_image(other, root(other), ARM), open_image(store, root(store), ARM)

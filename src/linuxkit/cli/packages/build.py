@@ -268,7 +268,8 @@ def _load(found: Package, made: Sequence[Made], store: Store) -> None:
         if one.descriptor is not None:
             with tempfile.NamedTemporaryFile(suffix=".tar") as file:
                 target = Platform("linux", one.arch)
-                archive.write_saved(store, one.descriptor, found.name_for(one.arch), target, file)
+                saved = [(found.name_for(one.arch), one.descriptor)]
+                archive.write_saved(store, saved, target, file)
                 file.flush()
                 proc.run([program, "load", "--input", file.name])
 

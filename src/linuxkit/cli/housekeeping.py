@@ -172,14 +172,14 @@ def clean(store: Store, args: argparse.Namespace) -> int:
 
 def remove(store: Store, names: Iterable[str], args: argparse.Namespace) -> int:
     """Forget names; with ``--published-only`` those whose registry has the same image."""
-    from linuxkit.oci import origin
+    from linuxkit.oci import origin, referrers
 
     client = _client(args) if args.published_only else None
     for name in names:
         root = store.find(name)
         if client is None:
-            store.remove_name(name)
+            referrers.forget(store, name)
         elif root is not None and not name.startswith(_MADE) and origin.has(client, name, root):
-            store.remove_name(name)
+            referrers.forget(store, name)
             print(printable(name))
     return 0

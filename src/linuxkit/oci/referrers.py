@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error, printable
 from linuxkit.oci import model
+from linuxkit.oci.gc import reach
 from linuxkit.oci.model import Descriptor, Index, Manifest
 
 if TYPE_CHECKING:
@@ -81,6 +82,31 @@ def add(store: Store, repository: str, digest: Digest, entries: Iterable[Descrip
             return
         if store.replace_name(name, old, new):
             return
+
+
+def forget(store: Store, name: str) -> None:
+    """Forget the image ``name``, and the lists of what is about it that no image needs any more.
+
+    A list goes when no name of its repository leads to what it is about.  Raises LK0102.
+    """
+    root = store.find(name)
+    store.remove_name(name)
+    repository = _repository(name)
+    todo = [root.digest] if root else []
+    while todo:
+        others = [each.digest for other, each in store.names() if _repository(other) == repository]
+        kept = reach(store, others)
+        for digest in reach(store, [todo.pop()]) - kept:
+            listed = store.find(f"{repository}:{tag(digest)}")
+            if listed is not None:
+                store.remove_name(f"{repository}:{tag(digest)}")
+                todo.append(listed.digest)
+
+
+def _repository(name: str) -> str:
+    """A stored name without its tag and digest; not all that other tools store are references."""
+    above, slash, last = name.partition("@")[0].rpartition("/")
+    return above + slash + last.partition(":")[0]
 
 
 def tag(digest: Digest) -> str:

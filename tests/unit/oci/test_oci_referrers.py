@@ -51,6 +51,28 @@ def test_attach_and_find(store):
     assert store.has(digests.of_bytes(b"{}"), 2)
 
 
+def test_forgetting_an_image_forgets_what_is_about_it(store):
+    root = image(store, f"{NAME}:1", {"a": "1"})
+    store.set_name(f"{NAME}:2", root)
+    store.set_name("plain", root)  # another tool's
+    other = image(store, f"{NAME}:3", {"b": "1"})
+    parts = referrers.attach(store, NAME, root, SBOM, [layer(store, b"{}x")])
+    referrers.attach(store, NAME, parts, SIGNATURE, [])
+    kept = [referrers.attach(store, "docker.io/team/other", root, SBOM, []),
+            referrers.attach(store, NAME, other, SBOM, [])]  # fmt: skip
+    referrers.forget(store, f"{NAME}:1")
+    assert len(referrers.find(store, NAME, root.digest)) == 1
+    referrers.forget(store, f"{NAME}:2")
+    assert referrers.find(store, NAME, root.digest) == ()
+    assert referrers.find(store, NAME, parts.digest) == ()
+    left = {name for name, _ in store.names()}
+    assert left == {"plain", f"{NAME}:3", f"{NAME}:{referrers.tag(other.digest)}",
+                    f"docker.io/team/other:{referrers.tag(root.digest)}"}  # fmt: skip
+    assert referrers.find(store, "docker.io/team/other", root.digest) == (kept[0],)
+    referrers.forget(store, f"{NAME}:none")
+    assert referrers.find(store, NAME, other.digest) == (kept[1],)
+
+
 def test_equal_arguments_equal_bytes(tmp_path):
     seen = set()
     for n, order in enumerate(([SBOM, SIGNATURE], [SIGNATURE, SBOM, SBOM])):

@@ -39,10 +39,12 @@ sh "$here/compare.sh" /build/request /build/out/.config
 build $target
 cp /build/out/$made /build/image/kernel
 cp /build/out/.config /build/image/config
+modules=(-T /dev/null)
 if grep -qx CONFIG_MODULES=y /build/image/config; then
 	build modules
 	build INSTALL_MOD_PATH=/build/tree modules_install
 	rm -f /build/tree/lib/modules/*/build
+	modules=(lib)
 fi
 tar -C /build/tree --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-	-cf /build/image/kernel.tar .
+	-cf /build/image/kernel.tar "${modules[@]}"

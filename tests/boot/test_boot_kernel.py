@@ -30,11 +30,11 @@ kernel:
   cmdline: "console=ttyS0 CMDLINE"
 init: ["@pkg:init", "@pkg:crun"]
 onboot:
-  - {name: sysctl, image: "@pkg:sysctl"}
 """
 DRILLS = (
     YML
     + f"""\
+  - {{name: sysctl, image: "@pkg:sysctl"}}
   - name: root
     image: "lk/drills:1"
     command: [/drills, root]
@@ -46,7 +46,9 @@ DRILLS = (
   - {{name: service, image: "lk/drills:1", command: [/drills, service], readonly: true}}
 """
 )
-MINIMAL = YML + '  - {name: udhcpc, image: "@pkg:udhcpc"}\n'
+MINIMAL = YML.replace("onboot:\n", "") + (
+    'services: [{name: first, image: "@pkg:busybox", command: [/bin/sh, -c, sleep 1000]}]\n'
+)
 
 
 def text(yml: str, kernel: str) -> str:

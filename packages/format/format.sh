@@ -2,7 +2,7 @@
 # Partitions an empty disk and makes a file system on it.
 set -u
 
-usage='usage: format [-force] [-label LABEL] [-type ext4] [-partition gpt|dos] [-verbose] [DEVICE]
+usage='usage: format [-force] [-label LABEL] [-type ext4|btrfs|xfs] [-partition gpt|dos] [-verbose] [DEVICE]
 Without DEVICE: the first disk that is empty.  A disk that holds anything is left as it is, unless
 -force is given together with DEVICE.'
 
@@ -53,12 +53,17 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ "$type" = ext4 ] || misuse "file system type \"$type\" is not known here; known: ext4"
+case "$type" in
+ext4) longest=16 ;;
+btrfs) longest=255 ;;
+xfs) longest=12 ;;
+*) misuse "file system type \"$type\" is not known here; known: ext4, btrfs, xfs" ;;
+esac
 case "$table" in
 gpt | dos) ;;
 *) misuse "partition table \"$table\" is not known; known: gpt, dos" ;;
 esac
-[ ${#label} -le 16 ] || misuse "label \"$label\" is longer than the 16 characters of ext4"
+[ ${#label} -le "$longest" ] || misuse "label \"$label\" is longer than the $longest characters of $type"
 [ "$force" = no ] || [ -n "$device" ] || misuse "-force needs a DEVICE"
 
 # Disks of the machine, one a line, the way the kernel names them: no partitions, CD-ROMs or RAM disks.
@@ -106,9 +111,13 @@ make() { # DEVICE
 		sleep 0.1
 	done
 	say "making $type on $partition${label:+, label $label}"
-	set -- -q -F -t "$type"
+	case "$type" in
+	ext4) set -- mke2fs -q -F -t ext4 ;;
+	btrfs) set -- mkfs.btrfs -q -f ;;
+	xfs) set -- mkfs.xfs -q -f ;;
+	esac
 	[ -z "$label" ] || set -- "$@" -L "$label"
-	report=$(mke2fs "$@" "$partition" 2>&1) || die "mke2fs on $partition: $report"
+	report=$("$@" "$partition" 2>&1) || die "$1 on $partition: $report"
 	detail "$(blkid "$partition")"
 }
 

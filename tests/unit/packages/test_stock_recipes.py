@@ -200,7 +200,8 @@ def test_reference_page_has_a_row_for_each():
     [
         ("poweroff/poweroff.sh", ["1x"], 2, '"1x" is not a number of seconds'),
         ("poweroff/poweroff.sh", [""], 2, "is not a number of seconds"),
-        ("format/format.sh", ["-type", "xfs"], 2, 'file system type "xfs" is not known'),
+        ("format/format.sh", ["-type", "zfs"], 2, 'file system type "zfs" is not known'),
+        ("format/format.sh", ["-type", "xfs", "-label", "x" * 13], 2, "longer than the 12 characters of xfs"),
         ("format/format.sh", ["-partition=apm"], 2, 'partition table "apm" is not known'),
         ("format/format.sh", ["--label"], 2, "--label needs a value"),
         ("format/format.sh", ["-label", "x" * 17], 2, "longer than the 16 characters"),
@@ -214,6 +215,29 @@ def test_reference_page_has_a_row_for_each():
         ("mount/mountie.sh", ["/var/../etc"], 2, 'must not contain ".."'),
         ("mount/mountie.sh", ["data"], 2, "must be an absolute path"),
         ("mount/mountie.sh", ["-fast", "/m"], 2, "unknown option -fast"),
+        ("network/network.sh", [], 2, "usage: network links|wireguard"),
+        ("wireguard/wireguard.sh", [], 2, "usage: wireguard NAME|FILE"),
+        ("wireguard/wireguard.sh", ["wg7"], 1, "there is no file /etc/wireguard/wg7.conf"),
+        ("swap/swap.sh", ["--path", "/var/swap"], 2, "--size is missing"),
+        ("swap/swap.sh", ["--path", "/tmp/swap", "--size", "1M"], 2, "must lie below /var"),
+        ("swap/swap.sh", ["--path", "/var/../etc/x", "--size", "1M"], 2, 'must not contain ".."'),
+        ("swap/swap.sh", ["--path", "/var/swap", "--size", "1T"], 2, '"1T" is not a size'),
+        ("swap/swap.sh", ["--path", "/var/swap", "--size", "1K"], 2, "too small"),
+        ("swap/swap.sh", ["--path", "/var/a", "--size", "1M", "--condition", "moon:full"], 2, "unknown condition"),
+        ("swap/swap.sh", ["--path", "/var/a", "--size", "1M", "--condition", "part:/no/mount:true"], 1, "nothing is mounted at /no/mount"),
+        ("swap/swap.sh", ["--path", "/var/a", "--size", "1M", "--condition", "partsize:/proc:1G:true"], 1, "less than 1G"),
+        ("losetup/loopy.sh", ["-c"], 2, "FILE is missing"),
+        ("losetup/loopy.sh", ["-s", "0", "/f"], 2, '"0" is not a size in MiB'),
+        ("losetup/loopy.sh", ["-d", "/dev/sda", "/f"], 2, '"/dev/sda" is not a loop device'),
+        ("losetup/loopy.sh", ["/no/such/file"], 1, "there is no file /no/such/file"),
+        ("dm-crypt/crypto.sh", ["name"], 2, "DEVICE is missing"),
+        ("dm-crypt/crypto.sh", ["a/b", "/dev/sda"], 2, '"a/b" cannot be a name'),
+        ("dm-crypt/crypto.sh", ["-k", "/no/key", "a", "/dev/sda"], 1, "there is no key in /no/key"),
+        ("dm-crypt/crypto.sh", ["a", "/dev/sda", "more"], 2, "one too many"),
+        ("extend/extend.sh", ["-type", "zfs"], 2, 'file system type "zfs" is not known'),
+        ("extend/extend.sh", ["-type"], 2, "-type needs a value"),
+        ("extend/extend.sh", ["/dev/no-such-disk"], 1, "is not a disk of this machine"),
+        ("sysfs/sysfs.sh", ["/no/such/file"], 1, "/no/such/file: no such file or directory"),
         ("sysctl/sysctl.sh", ["/no/such/file"], 1, "/no/such/file: no such file or directory"),
     ],
 )
@@ -223,7 +247,34 @@ def test_script_refuses(run, script, args, status, message):
     assert message in err
 
 
-@pytest.mark.parametrize("script", ["format/format.sh", "mount/mountie.sh"])
+def test_a_condition_that_does_not_hold_is_no_failure(run):
+    code, out, err = run("swap/swap.sh", "--path", "/var/a", "--size", "1M", "--condition", "part:/no/mount")
+    assert (code, err) == (0, "")
+    assert "nothing is mounted at /no/mount: no swap" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("# a = 1\n; b = 2\n-no/such = 1\n", []),
+        ("no/such/key = 1", [":1: this machine has no /sys/no/such/key"]),
+        ("nonsense\n", [':1: expected "path = value", found "nonsense"']),
+        ("kernel/../../proc/x = 1\n", [':1: "kernel/../../proc/x" does not lie in /sys']),
+        ("/sys/kernel/uevent_seqnum = 1\n", [":1: the kernel refuses kernel/uevent_seqnum = 1"]),
+    ],
+)
+def test_sysfs_reads(run, tmp_path, text, messages):
+    (tmp_path / "a.conf").write_text(text)
+    code, _out, err = run("sysfs/sysfs.sh", str(tmp_path))
+    assert (code, len(err.splitlines())) == (int(bool(messages)), len(messages))
+    for message in messages:
+        assert message in err
+
+
+HELPFUL = ("format/format.sh", "mount/mountie.sh", "extend/extend.sh")
+
+
+@pytest.mark.parametrize("script", HELPFUL)
 def test_script_helps(run, script):
     code, out, err = run(script, "-help")
     assert (code, err) == (0, "")

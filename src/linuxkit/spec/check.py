@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.events import note
-from linuxkit.spec import order
+from linuxkit.spec import order, topology
 from linuxkit.spec.decode import ERROR_LIMIT
 
 if TYPE_CHECKING:
@@ -46,10 +46,23 @@ def _problems(spec: Spec, names: Collection[str]) -> Iterator[Error]:
                 yield problem
     yield from _duplicates(spec, "services", [entry.name for entry in spec.services])
     yield from order.problems(spec)
+    yield from topology.problems(spec)
+    yield from _hostname(spec)
     for index, file in enumerate(spec.files):
         for key, problem in _ids(file, names):
             problem.where = spec.where(("files", index, *key))
             yield problem
+
+
+def _hostname(spec: Spec) -> Iterator[Error]:
+    paths = [file.path.strip("/") for file in spec.files]
+    if spec.hostname is not None and "etc/hostname" in paths:
+        at = spec.where(("files", paths.index("etc/hostname"), "path"))
+        yield Error(
+            "LK0212", "both hostname and files say the machine's name",
+            where=spec.where(("hostname",)),
+            hint=f"the file is at {at}: keep one of the two",
+        )  # fmt: skip
 
 
 def _sections(spec: Spec) -> Iterator[tuple[str, Sequence[Container]]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.spec import check, local, patches
+from linuxkit.spec import check, expand, local, patches
 from linuxkit.spec.decode import collect
 from linuxkit.spec.documents import Gatherer
 from linuxkit.spec.inputs import Input, Web
@@ -19,22 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from linuxkit.base.where import Where
     from linuxkit.spec.documents import Document
+    from linuxkit.spec.expand import PackageResolver
     from linuxkit.spec.inputs import Remote
     from linuxkit.spec.node import Node
 
 _PACKAGE = "@pkg:"
-
-
-class PackageResolver(Protocol):
-    """Who knows the packages that ``@pkg:`` names."""
-
-    def reference(self, text: str, *, base: Path, where: Where) -> str:
-        """The image reference for what stands behind ``@pkg:``.
-
-        ``base`` is the folder of the file it stands in.  Raises an Error at ``where``.
-        """
 
 
 def load(
@@ -96,7 +86,7 @@ def _finish(
     raise_all(errors)
     merged = merge(spec for spec in specs if spec is not None)
     raise_all(check.problems(merged))
-    return merged
+    return expand.expanded(merged, packages)
 
 
 def _decode(
@@ -122,7 +112,7 @@ def _resolve_packages(
         if not scalar.value.startswith(_PACKAGE):
             continue
         if packages is None:
-            errors.append(Error("LK0214", "packages cannot be named here", where=scalar.where))
+            errors.append(expand.no_packages(scalar.where))
             continue
         wanted = scalar.value.removeprefix(_PACKAGE)
         try:

@@ -24,6 +24,8 @@ def merge(specs: Iterable[Spec]) -> Spec:
             services=merged.services + spec.services,
             files=merged.files + spec.files,
             profile=spec.profile or merged.profile,
+            hostname=merged.hostname if spec.hostname is None else spec.hostname,
+            network=spec.network or merged.network,
             watchdog=spec.watchdog or merged.watchdog,
             trust=_trust(merged.trust, spec.trust),
             places=merged.places + spec.places,

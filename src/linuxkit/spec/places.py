@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.spec.node import Mapping, Sequence, find
 
@@ -13,13 +13,23 @@ if TYPE_CHECKING:
     from linuxkit.spec.node import Node
 
 
+class Made(NamedTuple):
+    """Entries of a section that follow from the key at ``origin``."""
+
+    section: str
+    first: int
+    length: int
+    origin: tuple[str | int, ...]
+
+
 class Places:
     """The documents of a configuration, in the order of merging."""
 
-    __slots__ = ("_documents",)
+    __slots__ = ("_documents", "_made")
 
-    def __init__(self, documents: Iterable[Node] = ()) -> None:
+    def __init__(self, documents: Iterable[Node] = (), made: Iterable[Made] = ()) -> None:
         self._documents = tuple(documents)
+        self._made = tuple(made)
 
     def __eq__(self, other: object) -> bool:
         """Where something was written does not make it another thing."""
@@ -29,7 +39,11 @@ class Places:
         return 0
 
     def __add__(self, other: Places) -> Places:
-        return Places((*self._documents, *other._documents))
+        return Places((*self._documents, *other._documents), (*self._made, *other._made))
+
+    def with_made(self, *made: Made) -> Places:
+        """With entries that were not written but follow from a key."""
+        return Places(self._documents, (*self._made, *made))
 
     def where(self, path: tuple[str | int, ...]) -> Where | None:
         """The place of the value at ``path``, such as ``("services", 0, "image")``.
@@ -50,6 +64,14 @@ class Places:
         return node.where if node else None
 
     def _find(self, path: tuple[str | int, ...]) -> Node | None:
+        if self._made and len(path) > 1 and isinstance(path[1], int):
+            mine = [made for made in self._made if made.section == path[0]]
+            position = path[1]
+            for made in mine:
+                if made.first <= position < made.first + made.length:
+                    return self._find(made.origin)
+            before = sum(made.length for made in mine if made.first < position)
+            path = (path[0], position - before, *path[2:])
         section, *rest = path
         if not rest or not isinstance(rest[0], int):
             # Of several documents the last one to say something has its way.

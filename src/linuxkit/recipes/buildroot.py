@@ -5,7 +5,6 @@ Made once for each set of packages and kept in the cache; running commands is le
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,7 +124,8 @@ def _write(parts: Parts, pool: Pool, store: Store, target: Path) -> int:
             target.mkdir(mode=0o755)
             target.chmod(0o755)
             unpack.write(entries, target, sandbox.owner())
-            os.sync()  # the stamp, which says that all is there, must not outlive a power cut alone
+            # The stamp, which says that all is there, must not outlive a power cut alone.
+            files.sync_file_system(target)
         except OSError as error:
             shutil.rmtree(target, ignore_errors=True)
             raise files.os_error(error, "write", target) from error

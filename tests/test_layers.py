@@ -28,7 +28,7 @@ HOMES = {
     "pysequoia": ["recipes/debian/release.py"],
     "rich": ["cli/render.py"],
     "distributed": ["sources/farm.py"],
-    "cryptography": ["oci/keys.py"],
+    "cryptography": ["oci/keys.py", "disk/certificates.py"],
 }
 
 

@@ -179,17 +179,26 @@ def emit(
     name: str,
     compression: str = "zstd",
     tools: Tools | None = None,
+    sign: str | Path | None = None,
 ) -> tuple[Artifact, ...]:
     """Write the system in each of ``formats`` as ``directory``/``name``….
 
     ``compression`` of an initramfs: none, gzip, zstd, lz4 or xz, with a level as in "zstd:19".
-    ``tools`` make disk images; by default they are :func:`own_tools`.
-    Raises LK0701 for a format that does not exist, LK06xx for such a compression, LK0102.
+    ``tools`` make disk images; by default they are :func:`own_tools`.  ``sign`` is a folder of keys
+    (``linuxkit keys new``), with which what firmware starts is signed.
+    Raises LK0701 for a format that does not exist, LK06xx for such a compression, LK0102; LK0770
+    to LK0775 about signing.
     """
     from linuxkit import formats as writers
     from linuxkit.tree import compress
 
-    options = writers.Options(compress.parse(compression), tools or own_tools(system.store))
+    signer = None
+    if sign is not None:
+        from linuxkit.disk import certificates
+
+        signer = certificates.signer(Path(sign), "db")
+    made_with = tools or own_tools(system.store)
+    options = writers.Options(compress.parse(compression), made_with, signer)
     return writers.emit(
         system, formats, directory=Path(directory), name=name, options=options
     )

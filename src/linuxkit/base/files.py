@@ -47,7 +47,7 @@ def replacing(path: Path, *, mode: int = 0o644, sync: bool = True) -> Iterator[B
     temporary: Path | None = None
     try:
         handle, temporary = _new_beside(path)
-        with open(handle, "wb") as out:  # noqa: PTH123 - a descriptor, not a path
+        with open(handle, "w+b") as out:  # noqa: PTH123 - a descriptor, not a path
             yield out
             out.flush()
             os.fchmod(out.fileno(), mode)

@@ -46,6 +46,7 @@ class Artifact(NamedTuple):
     plan: Digest
     files: tuple[OutFile, ...]
     boot: BootFacts | None
+    signer: str = ""  # certificate (PEM) of who has signed what firmware starts
 
     def path(self, role: str) -> Path | None:
         """Where the file with this role lies; None when the artifact has none."""
@@ -81,6 +82,7 @@ class Artifact(NamedTuple):
                 "leastRamMiB": boot.least_ram_mib,
                 "machine": boot.machine,
             },
+            **({"signer": self.signer} if self.signer else {}),
         }
 
     def save(self) -> None:
@@ -127,6 +129,7 @@ def _decode(value: dict[str, object], path: Path) -> Artifact:
             least_ram_mib=int(cast("int", boot["leastRamMiB"])),
             machine=str(boot.get("machine", "")),
         ),
+        signer=str(value.get("signer", "")),
     )
 
 

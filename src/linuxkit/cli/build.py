@@ -67,6 +67,7 @@ def configure(parser: Parser) -> None:
     )
     text = "programs that make disk images: own (pinned; the usual ones) or host"
     add("--tools", "WHICH", text, default="own")
+    add("--sign", "KEYDIR", "sign what firmware starts, with the keys of `linuxkit keys new`")
     switch("--offline", "fetch nothing; say what is missing")
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
@@ -116,6 +117,7 @@ def main(args: argparse.Namespace) -> int:
         name=wish.name,
         compression=str(wish.compression),
         tools=_tools(wish, store),
+        sign=args.sign or None,
     )
     sizes = system.sizes(wish.compression) if wish.report else ()
     inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
@@ -171,7 +173,9 @@ def _tools(wish: Wish, store: Store) -> Tools:
 
 def _formats(args: argparse.Namespace) -> tuple[str, ...]:
     names = [name for words in args.format for name in words.split(",") if name]
-    formats.check(names)
+    formats.check(names or [formats.DEFAULT], signing=bool(args.sign))
+    if args.sign and args.o:
+        raise Error("LK0114", "--o and --sign exclude each other", hint="a stream is not signed")
     if args.pull and args.offline:
         raise Error("LK0114", "--pull and --offline exclude each other")
     if not args.o:

@@ -41,6 +41,8 @@ VERBS = {
     "bundle": "carry all that a build needs to a machine without a network",
     "sign": "sign an image with a key",
     "verify": "check who has signed an image",
+    "keys": "keys of Secure Boot: make, enrol, check",
+    "measure": "print what a TPM will have measured of an image",
     "new": "print a commented YAML file to start from",
     "pkg": "packages: list, lock, name, build, push",
     "kernel": "kernels: what ours are made of, how hard they are, what tells two apart",
@@ -72,6 +74,7 @@ _USAGE_CODES = (  # one line for each hundred
     "LK0418", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445",
     "LK0613",
     "LK0701", "LK0709", "LK072", "LK0744", "LK0746", "LK0747", "LK075",
+    "LK0770", "LK0771", "LK0775", "LK0778", "LK0779",
     "LK0801", "LK081", "LK0832", "LK084",
     "LK0906",
 )  # fmt: skip

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from linuxkit.build.artifact import Artifact, BootFacts
     from linuxkit.build.system import System
+    from linuxkit.disk.certificates import Signer
     from linuxkit.disk.tools import Tools
     from linuxkit.formats.output import Output
     from linuxkit.tree.compress import Compression
@@ -58,11 +59,25 @@ _SAME_FILE = ({"kernel+iso", "iso-bios"}, {"vhd", "dynamic-vhd"})
 """Formats that upstream has given one file name."""
 
 
+_SIGNED = {
+    "kernel+initrd", "iso-efi", "iso-efi-initrd", "iso-hybrid", "raw-efi", "qcow2-efi", "vmdk",
+    "vhd", "dynamic-vhd", "vhdx", "aws", "gcp", "ova", "raw-verity", "uki",
+}  # fmt: skip
+"""Formats with a program that firmware starts, so that there is something to sign."""
+
+
 class Options(NamedTuple):
     """What a user may choose of a format's making."""
 
     compression: Compression
     tools: Tools
+    signer: Signer | None = None  # who signs the programs that firmware starts
+
+    @property
+    def identity(self) -> list[str]:
+        """Changes when the bytes of a format with such programs may change."""
+        who = self.signer.certificate.fingerprint if self.signer else ""
+        return [self.compression.form, self.tools.identity, who]
 
 
 class Format(Protocol):
@@ -106,10 +121,18 @@ def find_streamable(name: str) -> Streamable:
     return cast("Streamable", found)
 
 
-def check(names: Sequence[str]) -> None:
-    """Whether all of these can be written side by side.  Raises LK0701, LK0747."""
+def check(names: Sequence[str], *, signing: bool = False) -> None:
+    """Whether all of these can be written side by side, and signed where they shall be.
+
+    Raises LK0701, LK0747, LK0775.
+    """
     for name in names:
         find(name)
+        if signing and name not in _SIGNED:
+            raise Error(
+                "LK0775", f'nothing in the format "{name}" can be signed',
+                hint=f"take one of {', '.join(n for n in _TABLE if n in _SIGNED)}",
+            )  # fmt: skip
     for group in _SAME_FILE:
         if len(group.intersection(names)) > 1:
             both = " and ".join(sorted(group))
@@ -124,11 +147,11 @@ def emit(
 ) -> tuple[Artifact, ...]:
     """Write the system in each format called for; on an error no file of it is left.
 
-    Raises LK0701 and LK0747 before any work, LK0102 when the files cannot be written.
+    Raises LK0701, LK0747 and LK0775 before any work, LK0102 when the files cannot be written.
     """
     from linuxkit.formats.output import write_artifact  # help texts need the table only
 
-    check(names)
+    check(names, signing=options.signer is not None)
     chosen = [(wanted, find(wanted)) for wanted in dict.fromkeys(names)]
     return tuple(
         write_artifact(system, wanted, found, directory=directory, name=name, options=options)

@@ -18,6 +18,7 @@ from linuxkit.formats import efi, identity, payload, rootfs
 from linuxkit.formats.output import copy_blob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
     from linuxkit.build.artifact import BootFacts
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from linuxkit.formats.output import Output
     from linuxkit.formats.payload import Payload
     from linuxkit.oci.store import Blob
+    from linuxkit.tree.entry import Content
+
+    _Write = Callable[[BinaryIO], object]
 
 BIOS, EFI, BOTH = "bios", "uefi", "any"
 _LABEL = "LINUXKIT"
@@ -47,8 +51,8 @@ def disk(system: System, firmware: str, options: Options) -> tuple[Blob, BootFac
     def write(out: BinaryIO) -> None:
         make(system, firmware, found, out, options)
 
-    about = [options.compression.form, options.tools.identity]
-    return rootfs.kept(system, f"disk.{firmware}", about, write), efi.facts(system, found, firmware)
+    blob = rootfs.kept(system, f"disk.{firmware}", options.identity, write)
+    return blob, efi.facts(system, found, firmware)
 
 
 def make(
@@ -86,7 +90,7 @@ def _efi(system: System, found: Payload, out: BinaryIO, options: Options, unit: 
 
 def _bios(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
     with system.store.temporary() as scratch:
-        size = _files(system, found, {}, scratch, options)
+        size = _files(system, _payload_files(found), scratch, options)
         part = Partition(partitions.MBR_FAT, size, scratch, active=True)
         label = Label("dos", f"0x{identity.serial(system, 'disk'):08x}")
         partitions.write(out, [part], label, options.tools, unit)
@@ -94,17 +98,22 @@ def _bios(system: System, found: Payload, out: BinaryIO, options: Options, unit:
 
 
 def _both(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
-    """Two boot loaders that start the same kernel and initramfs: GRUB and systemd-boot."""
-    loader = options.tools.data("loader", system.plan.arch).read_bytes()
-    initrd = "initrd /initrd.img\n" if found.initrd.size else ""
-    entry = f"title linuxkit\nlinux /kernel\n{initrd}options {found.cmdline}\n"
-    more = {
-        efi.loader_path(system): loader,
-        "loader/loader.conf": b"timeout 0\n",
-        "loader/entries/linuxkit.conf": entry.encode(),
-    }
+    """For a BIOS GRUB, and for UEFI systemd-boot, which both start the same kernel and initramfs.
+
+    Whoever signs means all of it, so UEFI gets a unified kernel image of its own instead.
+    """
+    files = _payload_files(found)
+    if options.signer:
+        files[efi.loader_path(system)] = lambda file: efi.write_uki(system, found, file, options)
+    else:
+        loader = options.tools.data("loader", system.plan.arch)
+        initrd = "initrd /initrd.img\n" if found.initrd.size else ""
+        entry = f"title linuxkit\nlinux /kernel\n{initrd}options {found.cmdline}\n".encode()
+        files[efi.loader_path(system)] = lambda file: file.write(loader.read_bytes())
+        files["loader/loader.conf"] = lambda file: file.write(b"timeout 0\n")
+        files["loader/entries/linuxkit.conf"] = lambda file: file.write(entry)
     with system.store.temporary() as scratch:
-        size = _files(system, found, more, scratch, options)
+        size = _files(system, files, scratch, options)
         table = [
             Partition(
                 partitions.BIOS_BOOT, MIB - _GAP * SECTOR, None, "bios",
@@ -117,24 +126,27 @@ def _both(system: System, found: Payload, out: BinaryIO, options: Options, unit:
     _install(found, out, "gpt2", _GAP, options)
 
 
-def _files(
-    system: System, found: Payload, more: dict[str, bytes], out: BinaryIO, options: Options
-) -> int:
-    """The file system with the kernel and the initramfs."""
+def _payload_files(found: Payload) -> dict[str, _Write]:
+    """The kernel and the initramfs, as files that loaders find."""
     parts = {"kernel": found.kernel, "initrd.img": found.initrd}
+    return {path: _writing(part) for path, part in parts.items() if part.size}
+
+
+def _writing(part: Content) -> _Write:
+    return lambda file: file.writelines(part.chunks())
+
+
+def _files(
+    system: System, files: Mapping[str, _Write], out: BinaryIO, options: Options
+) -> int:
+    """The file system with what each of these writes; its size in bytes."""
     with contextlib.ExitStack() as stack:
         content = {}
-        for path, part in parts.items():
-            if part.size:
-                file = stack.enter_context(system.store.temporary())
-                file.writelines(part.chunks())
-                file.flush()
-                content[path] = (file, part.size)
-        for path, data in more.items():
+        for path, write in files.items():
             file = stack.enter_context(system.store.temporary())
-            file.write(data)
+            write(file)
             file.flush()
-            content[path] = (file, len(data))
+            content[path] = (file, file.seek(0, 2))
         return fat.make(content, out, _LABEL, identity.serial(system, "esp"), options.tools)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base import platform
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import console, least_ram_mib, require
-from linuxkit.disk import fat, uki
+from linuxkit.disk import authenticode, fat, uki
 from linuxkit.formats import identity, payload
 from linuxkit.version import __version__
 
@@ -44,13 +44,18 @@ def facts(system: System, found: Payload, firmware: str) -> BootFacts:
 
 
 def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -> None:
-    """Write a unified kernel image.  Raises LK0742, LK0749, LK0904."""
+    """Write a unified kernel image to an empty file that can be read too, signed if wished.
+
+    Raises LK0742, LK0749, LK0904.
+    """
     require(system, "uefi", options.compression.name)
     stub = options.tools.data("stub", system.plan.arch).read_bytes()
     sections = uki.parts(
         kernel=found.kernel, initrd=found.initrd, cmdline=found.cmdline, release=release()
     )
     uki.write(stub, sections, out)
+    if options.signer:
+        authenticode.sign(out, options.signer)
 
 
 def release() -> str:

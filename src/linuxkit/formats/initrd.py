@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from linuxkit.base import events
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import console, least_ram_mib, machine, require
 from linuxkit.build.plan import EPOCH
+from linuxkit.disk import authenticode
 from linuxkit.formats.output import Blobs, copy_blob
 from linuxkit.tree import tar
 from linuxkit.tree.entry import Bytes, Entry, Kind
@@ -31,7 +33,15 @@ class KernelInitrd:
         kernel = system.kernel
         require(system, "direct", options.compression.name)
         if kernel:
-            copy_blob(system.store, kernel.binary.blob, out.file("kernel", "-kernel"))
+            program = out.file("kernel", "-kernel")
+            copy_blob(system.store, kernel.binary.blob, program)
+            if options.signer:
+                authenticode.sign(program, options.signer)
+                events.note(
+                    "only the kernel is signed: neither its command line nor the initramfs; "
+                    "the format uki has all three in one",
+                    level="warning", code="LK0776",
+                )  # fmt: skip
         initrd = out.file("initrd", "-initrd.img")
         if kernel and kernel.ucode:
             copy_blob(system.store, kernel.ucode.blob, initrd)

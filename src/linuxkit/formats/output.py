@@ -72,7 +72,8 @@ def write_artifact(
     with events.task("write", f"{name} ({kind})"), Output(directory, name) as out:
         boot = form.emit(system, out, options)
     arch, plan = system.plan.arch, system.plan.digest
-    artifact = Artifact(kind, name, directory, arch, plan, out.files, boot)
+    signer = options.signer.certificate.pem if options.signer else ""
+    artifact = Artifact(kind, name, directory, arch, plan, out.files, boot, signer)
     artifact.save()
     receipt.keep(system.store, build, artifact)
     return artifact

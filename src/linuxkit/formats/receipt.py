@@ -33,9 +33,9 @@ _WRITER = 2
 
 
 def build_of(system: System, options: Options) -> Digest:
-    """What is being written: the plan, how it is compressed, and by which version of the tool."""
-    chosen = [options.compression.form, options.tools.identity]
-    return digests.of_value([_WRITER, REWRITER, __version__, system.plan.digest, *chosen])
+    """What is being written: the plan, how and by what it is made."""
+    written = [_WRITER, REWRITER, __version__, system.plan.digest]
+    return digests.of_value([*written, *options.identity])
 
 
 def find(store: Store, build: Digest, sidecar: Path) -> Artifact | None:

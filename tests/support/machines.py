@@ -44,9 +44,10 @@ class Workshop:
         name: str = "",
         compression: str = "zstd",
         form: str = "kernel+initrd",
+        sign: Path | None = None,
     ) -> Artifact:
         """The artifact of a system whose YAML is ``text``; the same text is built once."""
-        key = (text, arch, compression, name, form)
+        key = (text, arch, compression, name, form, str(sign))
         if key not in self._built:
             store = linuxkit.open_store(self.cache)
             spec = linuxkit.load(["-"], arch=arch, stdin=text.encode())
@@ -61,6 +62,7 @@ class Workshop:
                 directory=self.folder,
                 name=chosen,
                 compression=compression,
+                sign=sign,
             )
         return self._built[key]
 

@@ -155,6 +155,15 @@ def start(
         raise _unstartable(words[0], error) from error
 
 
+def finish(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Wait so long for a program that was started to end by itself, then end it."""
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def attempt(argv: Sequence[str | Path], *, timeout_s: float) -> int | None:
     """Run ``argv`` without input or output; its status, None when it had to be killed.
 

@@ -50,6 +50,9 @@ def configure(parser: Parser) -> None:
     add("--data-file", "FILE", "the same with what FILE says")
     switch("--uefi", "start with UEFI firmware, whatever the image is made for")
     add("--fw", "FILE", "UEFI firmware (else that of `linuxkit tools`)")
+    text = "UEFI with Secure Boot: keys of `linuxkit keys`, or a file of firmware's variables"
+    add("--secure-boot", "KEYDIR|VARS", text)
+    switch("--tpm", "give it a TPM 2.0 (swtpm), which remembers in the folder of --state")
     switch("--iso", "the file is a CD-ROM image, although its name does not say so")
     add("--device", "TEXT", "a device, in QEMU's words", default=[])
     add("--state", "DIR", "folder of disks made here (else NAME-state)")
@@ -92,6 +95,8 @@ def main(args: argparse.Namespace) -> int:
         data=_data(args),
         firmware="uefi" if args.uefi else "",
         firmware_file=args.fw,
+        secure_boot=Path(args.secure_boot) if args.secure_boot else None,
+        tpm=args.tpm,
         tools=linuxkit.own_tools(linuxkit.open_store(args.cache or None)),
     )
     for forward in machine.forwards:

@@ -63,6 +63,9 @@ DATA: Mapping[tuple[str, str], Data] = {
     },
     ("grub", "amd64"): Data("grub-pc", "usr/lib/grub/i386-pc", "grub-pc-bin"),
     ("firmware", "amd64"): Data("firmware", "usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
+    ("firmware-secure", "amd64"): Data(
+        "firmware", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf"
+    ),
     ("firmware-variables", "amd64"): Data("firmware", "usr/share/OVMF/OVMF_VARS_4M.fd", "ovmf"),
     ("firmware", "arm64"): Data(
         "firmware", "usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64"
@@ -130,6 +133,7 @@ def data_row(name: str, arch: str) -> Data:
 _SPOKEN = {
     "stub": "EFI stub", "loader": "EFI boot loader", "grub": "boot loader for a BIOS",
     "firmware": "UEFI firmware", "firmware-variables": "UEFI firmware",
+    "firmware-secure": "UEFI firmware with Secure Boot",
 }  # fmt: skip
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base import digest, files
 from linuxkit.base.errors import Error
+from linuxkit.disk import certificates, efivars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from linuxkit.build.artifact import Artifact
     from linuxkit.disk.tools import Tools
+    from linuxkit.runners.options import Options
 
 DRIVES = {
     ".img": "raw", ".raw": "raw", ".iso": "raw", ".qcow2": "qcow2", ".vmdk": "vmdk", ".vhd": "vpc",
@@ -28,6 +31,7 @@ class Firmware(NamedTuple):
 
     code: str
     variables: str = ""
+    secure: bool = False  # the variables are a file of this machine, which only firmware may change
 
 
 class Medium(NamedTuple):
@@ -49,14 +53,16 @@ def medium(artifact: Artifact) -> Medium | None:
     return None
 
 
-def find(artifact: Artifact, wanted: str, program: str, tools: Tools | None) -> Firmware | None:
+def find(artifact: Artifact, options: Options, state: Path) -> Firmware | None:
     """The firmware to start ``artifact`` with; None for the machine's own.
 
-    ``wanted`` is "uefi" or "bios" where the user says so, ``program`` a firmware file.  Raises
-    LK0830 (the file is not there), and what ``tools`` raise.
+    A file of the machine's own is made in ``state``.  Raises LK0830 (the file is not there), LK0870
+    (Secure Boot and this image do not go together), LK0770, LK0774, and what the tools raise.
     """
-    boot = artifact.boot
-    needs = wanted or (boot.firmware if boot else "")
+    boot, program = artifact.boot, options.firmware_file
+    if options.secure_boot:
+        return _secure(artifact, options, options.secure_boot, state)
+    needs = options.firmware or (boot.firmware if boot else "")
     if program:
         if not Path(program).is_file():
             raise Error("LK0830", f"there is no firmware {program}", hint="mend --fw")
@@ -66,11 +72,54 @@ def find(artifact: Artifact, wanted: str, program: str, tools: Tools | None) -> 
         needs = "bios" if artifact.arch == "amd64" else "uefi"
     if needs != "uefi":
         return None
+    found = _tools(options)
+    code = found.data("firmware", artifact.arch)
+    return Firmware(str(code), str(found.data("firmware-variables", artifact.arch)))
+
+
+def _secure(artifact: Artifact, options: Options, keys: Path, state: Path) -> Firmware:
+    """Firmware that checks signatures, with variables of this machine's own."""
+    found = medium(artifact)
+    boots = artifact.boot.firmware if artifact.boot else ""
+    if found is None or not found.first or found.kind == "uki" or boots == "bios":
+        raise Error(
+            "LK0870", f'Secure Boot has no say in how "{artifact.format}" starts',
+            hint="QEMU or a BIOS would load its kernel; build it with --format raw-efi",
+        )  # fmt: skip
+    if options.firmware_file or options.firmware == "bios" or options.machine not in ("", "q35"):
+        raise Error(
+            "LK0870", "--secure-boot chooses firmware and machine itself",
+            hint="leave --fw and --machine out",
+        )  # fmt: skip
+    tools = _tools(options)
+    code = tools.data("firmware-secure", artifact.arch)
+    template = tools.data("firmware-variables", artifact.arch)
+    variables = _variables(keys, template)
+    path = state / f"variables-{digest.of_bytes(variables).partition(':')[2][:16]}.fd"
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            files.write(path, variables, mode=0o600, sync=False)
+    except OSError as error:
+        raise files.os_error(error, "make", path) from error
+    return Firmware(str(code), str(path), secure=True)
+
+
+def _variables(keys: Path, template: Path) -> bytes:
+    """A store of variables: the file ``keys``, or one with the keys of that folder."""
+    try:
+        if not keys.is_dir():
+            return keys.read_bytes()
+        data = template.read_bytes()
+    except OSError as error:
+        raise files.os_error(error, "read", error.filename) from error
+    return efivars.enabled(data, certificates.of_folder(keys))
+
+
+def _tools(options: Options) -> Tools:
     from linuxkit.disk.tools import HostTools
 
-    found = tools or HostTools()
-    parts = (found.data(name, artifact.arch) for name in ("firmware", "firmware-variables"))
-    return Firmware(*map(str, parts))
+    return options.tools or HostTools()
 
 
 def words(found: Medium | None, firmware: Firmware | None, bus: str) -> Iterator[str]:
@@ -78,8 +127,11 @@ def words(found: Medium | None, firmware: Firmware | None, bus: str) -> Iterator
     if firmware:
         yield from ("-drive", f"{_flash(0, firmware.code)},readonly=on")
         if firmware.variables:
-            # What a guest writes to them is gone with the machine.
-            yield from ("-drive", f"{_flash(1, firmware.variables)},snapshot=on")
+            # What a guest writes to them is gone with the machine, unless they are its own.
+            more = "" if firmware.secure else ",snapshot=on"
+            yield from ("-drive", _flash(1, firmware.variables) + more)
+        if firmware.secure:
+            yield from ("-global", "driver=cfi.pflash01,property=secure,value=on")
     if found is None or found.kind == "uki":
         return
     drive = f"id=boot,if=none,format={found.format},file={_plain(str(found.path))}"

@@ -67,6 +67,8 @@ class Options:
     firmware: str = ""  # "uefi" or "bios"; "": what the artifact is made for
     firmware_file: str = ""  # UEFI firmware; "": that of the tools
     data: bytes | None = None  # what the file `config` of a CD says; None: there is no such CD
+    secure_boot: Path | None = None  # folder of keys, or a store of firmware's variables
+    tpm: bool = False  # an emulated TPM 2.0, which keeps what it knows in the state folder
     # Where UEFI firmware comes from; None: the host's.
     tools: Tools | None = field(default=None, compare=False)
 

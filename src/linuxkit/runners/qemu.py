@@ -19,7 +19,7 @@ from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.platform import arch as find_arch
 from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
-from linuxkit.runners import accel, control, disks, firmware
+from linuxkit.runners import accel, control, disks, firmware, tpm
 from linuxkit.runners.report import PORT
 from linuxkit.runners.running import Running, Wires
 
@@ -47,6 +47,7 @@ class Host(NamedTuple):
     identity: str = ""  # the card's address and the machine's id derive from it
     firmware: Firmware | None = None  # None: the machine's own
     seed: Path | None = None  # a CD with the machine's settings
+    tpm: int | None = None  # descriptor of the wire to one
 
 
 def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]:
@@ -63,7 +64,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
     return (
         "-nodefaults", "-no-user-config", "-display", "none",
         "-name", artifact.name.replace(",", ",,"),
-        *_machine(artifact.arch, machine, host.accel),
+        *_machine(artifact.arch, machine, host),
         "-smp", str(options.cpus),
         "-m", str(options.memory_mib),
         "-uuid", _uuid(host.identity),
@@ -72,6 +73,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         *firmware.words(medium, host.firmware, bus),
         *firmware.seed(host.seed, bus),
         *_devices(bus, host),
+        *(() if host.tpm is None else tpm.words(artifact.arch, host.tpm)),
         *_network(bus, options, host),
         *(word for device in options.devices for word in ("-device", device)),
         *(() if options.reboot else ("-no-reboot",)),
@@ -104,7 +106,8 @@ def machine_of(artifact: Artifact, options: Options) -> str:
     return asked
 
 
-def _machine(arch: str, machine: str, chosen: str) -> Iterator[str]:
+def _machine(arch: str, machine: str, host: Host) -> Iterator[str]:
+    chosen = host.accel
     first = chosen.split(":", maxsplit=1)[0]
     extra = ""
     if machine == "microvm":
@@ -114,6 +117,8 @@ def _machine(arch: str, machine: str, chosen: str) -> Iterator[str]:
     elif arch == "arm64" and first == "kvm":
         # The host's interrupt controller; only emulation can offer another one.
         extra = ",gic-version=host"
+    elif host.firmware and host.firmware.secure:
+        extra = ",smm=on"  # the mode of the processor in which firmware guards its variables
     yield from ("-machine", machine + extra)
     for name in chosen.split(":"):
         yield from ("-accel", name)
@@ -200,7 +205,8 @@ def start(
 
     Its console is kept (``Running.console``) and goes to ``sink``, or is this process's terminal
     when ``attached``.  Callers of its init's control ports connect to the sockets ``lines``.
-    Raises LK0901 (no QEMU), LK0810 (bad disk), LK0813 (no such machine), LK0814, LK0830.
+    Raises LK0901 (no QEMU), LK0810 (bad disk), LK0813 (no such machine), LK0814, LK0830,
+    LK0870, LK0871.
     """
     options.check()
     _warn(artifact, options)
@@ -208,7 +214,8 @@ def start(
     state = options.state or artifact.directory / f"{artifact.name}-state"
     drives = disks.prepare(options.disks, state)
     seed = disks.write_seed(options.data, state) if options.data is not None else None
-    found = firmware.find(artifact, options.firmware, options.firmware_file, options.tools)
+    found = firmware.find(artifact, options, state)
+    machine = machine_of(artifact, options)
     chosen = accel.choose(program, artifact.arch, options.accel, options.cache or default_root())
     identity = str(state.absolute())
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -218,16 +225,25 @@ def start(
             theirs.enter_context(other)
         report, qmp = (other.fileno() for _, other in pairs)
         host = Host(chosen, report, qmp, drives, lines, identity, found, seed)
+        helpers = []
+        if options.tpm:
+            tpm.check(artifact.arch, machine)
+            helper, wire = tpm.start(state.absolute() / "tpm")
+            helpers.append(helper)
+            ours.callback(proc.finish, helper, 0)
+            host = host._replace(tpm=theirs.enter_context(wire).fileno())
         argv = (str(program), *command(artifact, options, host))
         stdin, stdout = theirs.enter_context(Wires.console(attached=attached))
         began = time.monotonic()
         process = proc.start(
-            argv, stdin=stdin, stdout=stdout, stderr=proc.PIPE, pass_fds=(report, qmp, *lines)
-        )
+            argv, stdin=stdin, stdout=stdout, stderr=proc.PIPE,
+            pass_fds=(report, qmp, *lines, *(() if host.tpm is None else (host.tpm,))),
+        )  # fmt: skip
         ours.pop_all()  # from here on they are the machine's
     # A machine without ACPI has no power switch that its kernel could use.
-    switch = machine_of(artifact, options) != "microvm"
-    return Running(process, argv, Wires(pairs[0][0], pairs[1][0]), began, sink, switch=switch)
+    switch = machine != "microvm"
+    wires = Wires(pairs[0][0], pairs[1][0])
+    return Running(process, argv, wires, began, sink, switch=switch, helpers=helpers)
 
 
 def _warn(artifact: Artifact, options: Options) -> None:

@@ -78,11 +78,14 @@ class Running:
         sink: Callable[[bytes], None] | None = None,
         *,
         switch: bool = True,
+        helpers: Sequence[subprocess.Popen[bytes]] = (),
     ) -> None:
         """``sink`` is called with what the console shows, on the reading thread.
 
         ``switch``: whether the guest can turn the machine off; if not, it is done for it.
+        ``helpers`` are programs that the machine needs, which end after it.
         """
+        self._helpers = helpers
         self.argv = tuple(argv)
         self._sink = sink
         self._switch = switch
@@ -239,6 +242,8 @@ class Running:
                     stream.close()
         self._wires.report.close()
         self._wires.control.close()
+        for helper in self._helpers:
+            proc.finish(helper, _GRACE_S)  # it writes down what it knows
 
     def result(self, *, timed_out: bool = False) -> Result:
         """How it ended.  Raises LK0802 and LK0803 when QEMU itself failed."""

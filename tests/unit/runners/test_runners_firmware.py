@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from linuxkit.base import proc
 from linuxkit.base.digest import Digest
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, BootFacts, OutFile
-from linuxkit.runners import Options, disks, firmware, image
+from linuxkit.disk import certificates
+from linuxkit.runners import Options, disks, firmware, image, tpm
 from linuxkit.runners.firmware import Firmware, Medium
 from linuxkit.runners.qemu import Host, command
+from support import efi
 
 UEFI = Firmware("/fw/CODE.fd", "/fw/VARS,1.fd")
 
@@ -90,18 +93,102 @@ class Tools:
     ],
 )  # fmt: skip
 def test_which_firmware(boots, arch, wanted, found):
-    given = firmware.find(artifact(Path("/o"), "f", {"disk": "d.img"}, boots, arch), wanted, "", Tools())
+    made = artifact(Path("/o"), "f", {"disk": "d.img"}, boots, arch)
+    given = firmware.find(made, Options(firmware=wanted, tools=Tools()), Path("/s"))
     expected = Firmware(f"/tools/firmware-{arch}", f"/tools/firmware-variables-{arch}")
     assert given == (expected if found else None)
 
 
 def test_a_named_firmware(tmp_path):
     found = artifact(Path("/o"), "raw-efi", {"disk": "d.img"}, "uefi")
+    options = Options(firmware_file=str(tmp_path / "fw"), tools=Tools())
     with pytest.raises(Error) as caught:
-        firmware.find(found, "", str(tmp_path / "none"), Tools())
+        firmware.find(found, options, tmp_path)
     assert caught.value.code == "LK0830"
     (tmp_path / "fw").touch()
-    assert firmware.find(found, "", str(tmp_path / "fw"), Tools()) == Firmware(str(tmp_path / "fw"))
+    assert firmware.find(found, options, tmp_path) == Firmware(str(tmp_path / "fw"))
+
+
+class TestSecureBoot:
+    disk = artifact(Path("/o"), "raw-efi", {"disk": "web-efi.img"}, "uefi")
+
+    @pytest.fixture
+    def tools(self, tmp_path):
+        class Here(Tools):
+            def data(self, name, arch):
+                assert name in {"firmware-secure", "firmware-variables"}
+                return tmp_path / name
+
+        (tmp_path / "firmware-variables").write_bytes(efi.variables())
+        return Here()
+
+    def test_a_machine_has_variables_of_its_own(self, tmp_path, tools):
+        certificates.create(tmp_path / "keys")
+        options = Options(secure_boot=tmp_path / "keys", tools=tools)
+        found = firmware.find(self.disk, options, tmp_path / "state")
+        assert found.secure
+        assert found.code == str(tmp_path / "firmware-secure")
+        made = Path(found.variables)
+        assert made.parent == tmp_path / "state"
+        assert list(efi.held(made.read_bytes()))[:3] == ["PK", "KEK", "db"]
+        made.write_bytes(b"what firmware has written")
+        assert firmware.find(self.disk, options, tmp_path / "state") == found
+        assert made.read_bytes() == b"what firmware has written"
+
+    def test_a_store_is_copied(self, tmp_path, tools):
+        store = tmp_path / "mine.fd"
+        store.write_bytes(b"anything")
+        found = firmware.find(self.disk, Options(secure_boot=store, tools=tools), tmp_path / "state")
+        assert Path(found.variables) != store
+        assert Path(found.variables).read_bytes() == b"anything"
+
+    def test_what_qemu_is_told(self):
+        said = words(self.disk, Firmware("/c", "/v", secure=True))
+        assert "-machine q35,smm=on" in said
+        assert "-global driver=cfi.pflash01,property=secure,value=on" in said
+        assert "if=pflash,unit=1,format=raw,file=/v -global" in said
+
+    @pytest.mark.parametrize(
+        ("made", "more"),
+        [
+            (artifact(Path("/o"), "uki", {"uki": "web.efi"}, "uefi"), {}),
+            (artifact(Path("/o"), "kernel+initrd", {"kernel": "web-kernel"}), {}),
+            (artifact(Path("/o"), "raw-bios", {"disk": "web-bios.img"}, "bios"), {}),
+            (disk, {"firmware_file": "/fw"}), (disk, {"machine": "pc"}), (disk, {"firmware": "bios"}),
+        ],
+    )  # fmt: skip
+    def test_what_it_has_no_say_in(self, made, more, tmp_path, tools):
+        options = Options(secure_boot=tmp_path, tools=tools, **more)
+        with pytest.raises(Error) as caught:
+            firmware.find(made, options, tmp_path / "state")
+        assert caught.value.code == "LK0870"
+        assert not (tmp_path / "state").exists()
+
+
+class TestTpm:
+    def test_what_qemu_is_told(self):
+        made = artifact(Path("/o"), "raw-efi", {"disk": "web-efi.img"}, "uefi")
+        said = " ".join(command(made, Options(tpm=True), Host("tcg", 4, 5, identity="x", firmware=UEFI, tpm=9)))
+        assert "-chardev socket,id=tpm,fd=9 -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0" in said
+
+    @pytest.mark.parametrize(("arch", "machine"), [("s390x", "s390-ccw-virtio"), ("amd64", "microvm")])
+    def test_machines_without_a_place_for_it(self, arch, machine):
+        with pytest.raises(Error) as caught:
+            tpm.check(arch, machine)
+        assert caught.value.code == "LK0871"
+
+    def test_it_answers_and_can_be_ended(self, tmp_path, need):
+        need("swtpm")
+        process, wire = tpm.start(tmp_path / "tpm")
+        try:
+            # CMD_GET_CAPABILITY of swtpm's control channel, which answers with 64 bits.
+            wire.sendall((1).to_bytes(4, "big"))
+            wire.settimeout(60)
+            assert len(wire.recv(64)) >= 8
+        finally:
+            wire.close()
+            proc.finish(process, 0)
+        assert process.returncode == -9
 
 
 class TestLocate:

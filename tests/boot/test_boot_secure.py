@@ -1,0 +1,191 @@
+"""Secure Boot and measured boot, with real firmware and an emulated TPM: what starts, what does not.
+
+From disks only: what QEMU loads itself, firmware starts whether it is signed or not.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import time
+
+import pytest
+
+import linuxkit
+from linuxkit import runners
+from linuxkit.base.errors import Error
+from linuxkit.cli.main import main
+from linuxkit.disk import authenticode, certificates, esp, measure
+from support import efi
+from support.machines import HEAD
+
+pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
+
+BOOT_S = 500
+TELL = """onboot:
+  - name: tell
+    image: "@pkg:busybox"
+    command: [/bin/sh, -c, "for n in 4 7 9 11 12; do echo pcr $n: $(cat /host/sys/class/tpm/tpm0/pcr-sha256/$n); done"]
+    binds: ["/:/host"]
+"""
+SYSTEM = HEAD + TELL
+
+
+class Bench:
+    """What the tests work with: the store, the keys, and a signed disk."""
+
+    def __init__(self, workshop, tools, keys):
+        self.workshop, self.tools, self.keys = workshop, tools, keys
+        self.signed = self.build(sign=keys, name="signed")
+
+    def build(self, text=SYSTEM, form="raw-efi", **more):
+        return self.workshop.build(text, form=form, **more)
+
+    def command(self, *words):
+        return main([*map(str, words), "--cache", str(self.workshop.cache)])
+
+    def predicted(self, disk, keys=None) -> dict[int, str]:
+        program = self.program(disk, disk.with_name("program"))
+        trusted = certificates.of_folder(keys) if keys else None
+        with program.open("rb") as file:
+            return {each.number: each.value for each in measure.predict(file, trusted)}
+
+    def program(self, disk, out):
+        """What firmware starts of a disk, as the file ``out``."""
+        with disk.open("rb") as source, out.open("w+b") as file:
+            esp.program(source, file, self.tools)
+        return out
+
+    def is_signed(self, program) -> bool:
+        words = ["sbverify", "--cert", self.keys / "db.crt", program]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def bench(workshop, tmp_path_factory):
+    tools = linuxkit.own_tools(linuxkit.open_store(workshop.cache))
+    folder = tmp_path_factory.mktemp("secure") / "keys"
+    cache = str(workshop.cache)
+    assert main(["keys", "new", str(folder), "--cache", cache]) == 0
+    assert main(["keys", "enroll", str(folder), "--cache", cache]) == 0
+    return Bench(workshop, tools, folder)
+
+
+def said(machine) -> str:
+    return machine.console.decode(errors="replace")
+
+
+def until(machine, *wanted: str) -> str:
+    """The first of these texts that the console shows."""
+    deadline = time.monotonic() + BOOT_S
+    while time.monotonic() < deadline and not machine.ended:
+        found = [text for text in wanted if text in said(machine)]
+        if found:
+            return found[0]
+        time.sleep(0.2)
+    raise AssertionError(said(machine)[-2000:])
+
+
+def told(machine) -> dict[int, str]:
+    """The registers that the guest has printed, when it has been well."""
+    machine.wait_ready(timeout_s=BOOT_S)
+    machine.poweroff()
+    result = machine.wait(120)
+    assert (result.status, result.power) == (0, "poweroff"), result
+    return measure.reported(re.sub(r"\[[^]]*\] ", "", said(machine)))
+
+
+def test_what_is_signed_starts_and_is_measured_as_predicted(need, bench, boot, tmp_path):
+    need("swtpm")
+    machine = boot(bench.signed, secure_boot=bench.keys, tpm=True, state=tmp_path)
+    expected = bench.predicted(bench.signed.path("disk"), bench.keys)
+    assert told(machine) == expected
+    machine.close()
+    assert [helper.returncode for helper in machine._helpers] == [0]
+    assert (tmp_path / "tpm" / "tpm2-00.permall").stat().st_size  # what it has to remember
+    assert set(expected) == {4, 7, 9, 11, 12}
+
+
+def test_another_command_line_is_measured_and_predicted(need, bench, boot, tmp_path):
+    """Without Secure Boot, so that the other command line does start."""
+    need("swtpm")
+    artifact = bench.build(SYSTEM.replace("quiet", "loglevel=3"))
+    expected = bench.predicted(artifact.path("disk"))
+    found = told(boot(artifact, tpm=True, state=tmp_path))
+    assert {number: found[number] for number in expected} == expected
+    before = bench.predicted(bench.signed.path("disk"))
+    assert {number for number in before if before[number] != expected[number]} == {4, 9, 11}
+
+
+def flipped(disk):
+    """A disk with one bit of the command line changed."""
+    data = bytearray(disk.read_bytes())
+    data[data.index(b"console=ttyS0 quiet")] ^= 1
+    changed = disk.with_name("flipped-efi.img")
+    changed.write_bytes(data)
+    return runners.locate(changed, "amd64")
+
+
+@pytest.mark.parametrize("which", ["unsigned", "flipped"])
+def test_firmware_refuses(which, bench, boot, tmp_path):
+    disk = bench.build() if which == "unsigned" else flipped(bench.signed.path("disk"))
+    network = runners.Network("none")
+    machine = boot(disk, secure_boot=bench.keys, state=tmp_path, network=network)
+    assert until(machine, "Access Denied", "Linux version", "linuxkit:") == "Access Denied"
+    assert not machine.records
+
+
+def test_the_stick_puts_keys_into_a_machine_without_any(bench, boot, tmp_path):
+    empty = bench.tools.data("firmware-variables", "amd64")
+    stick = runners.locate(bench.keys / "enroll.img", "amd64")
+    network = runners.Network("none")
+    machine = boot(stick, secure_boot=empty, state=tmp_path, network=network)
+    machine.wait(BOOT_S)  # it restarts then, which ends it
+    (variables,) = tmp_path.glob("variables-*.fd")
+    held = efi.held(variables.read_bytes())
+    for role, each in certificates.of_folder(bench.keys).items():
+        assert held[role][2].endswith(each.der), held.keys()
+    assert list(efi.held((bench.keys / "variables.fd").read_bytes()))[:3] == ["PK", "KEK", "db"]
+
+
+def test_no_changed_byte_of_a_real_program_goes_unnoticed(need, bench, tmp_path):
+    """200 random ones, by our reader and by sbverify."""
+    need("sbverify")
+    disk = bench.signed.path("disk")
+    assert bench.command("keys", "check", bench.keys, disk) == 0
+    program = bench.program(disk, tmp_path / "program.efi")
+    signer = certificates.certificate(bench.keys, "db")
+    assert bench.is_signed(program)
+    chosen = random.Random(11)
+    data = bytearray(program.read_bytes())
+    for _ in range(200):
+        at, bit = chosen.randrange(len(data)), 1 << chosen.randrange(8)
+        data[at] ^= bit
+        program.write_bytes(data)
+        data[at] ^= bit
+        with program.open("rb") as file, pytest.raises(Error):
+            authenticode.verify(file, signer)
+        assert not bench.is_signed(program), at
+
+
+@pytest.mark.parametrize("form", ["kernel+initrd", "uki", "iso-hybrid", "vhdx", "raw-verity"])
+def test_formats_are_signed_and_the_same_twice(need, form, bench, tmp_path):
+    need("sbverify", "qemu-img")
+    full = SYSTEM.replace("@pkg:kernel", "@pkg:kernel-full")
+    text = full if form == "raw-verity" else SYSTEM
+    first, again = (bench.build(text, form=form, sign=bench.keys, name=name) for name in "ab")
+    assert first.signer == (bench.keys / "db.crt").read_text()
+    one, other = (each.directory / each.files[0].name for each in (first, again))
+    assert runners.locate(one).signer == first.signer
+    assert one.read_bytes() == other.read_bytes()
+    if form == "vhdx":
+        subprocess.run(["qemu-img", "convert", "-O", "raw", one, tmp_path / "raw"], check=True)
+        one = tmp_path / "raw"
+    assert bench.is_signed(bench.program(one, tmp_path / "program.efi"))
+
+
+def test_what_has_nothing_to_sign_is_refused(bench):
+    with pytest.raises(Error) as caught:
+        bench.build(form="tar", sign=bench.keys)
+    assert caught.value.code == "LK0775"

@@ -114,8 +114,8 @@ def test_another_command_line_is_measured_and_predicted(need, bench, boot, tmp_p
     expected = bench.predicted(artifact.path("disk"))
     found = told(boot(artifact, tpm=True, state=tmp_path))
     assert {number: found[number] for number in expected} == expected
-    before = bench.predicted(bench.signed.path("disk"))
-    assert {number for number in before if before[number] != expected[number]} == {4, 9, 11}
+    quiet = bench.predicted(bench.signed.path("disk"))
+    assert {number for number in quiet if quiet[number] != expected[number]} == {4, 9, 11}
 
 
 def flipped(disk):

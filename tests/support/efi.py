@@ -36,9 +36,14 @@ def stub(*, sbat: bytes = b"") -> bytes:
     return bytes(head) + body
 
 
+def linux(size: int = 5000) -> bytes:
+    """What is taken for a kernel: a program with something behind its sections."""
+    return stub() + bytes(index * 7 % 251 for index in range(size))
+
+
 def image(path, *, cmdline: str = "console=ttyS0", initrd: bytes = b"I" * 99, sbat: bytes = b"", size: int = 5000):
     """A unified kernel image as a file."""
-    kernel = bytes(index * 7 % 251 for index in range(size))
+    kernel = linux(size)
     made = uki.parts(
         kernel=Bytes(kernel), initrd=Bytes(initrd), cmdline=cmdline, release="ID=x\nNAME=y\n"
     )

@@ -135,12 +135,16 @@ def main(args: argparse.Namespace) -> int:
 def decide(args: argparse.Namespace) -> Wish:
     """Read the flags, before any work is done.
 
-    Raises LK0101, LK0102 (no such folder), LK0114, LK0613, LK0701 and LK0709.
+    Raises LK0101, LK0102 (no such folder), LK0114, LK0613, LK0701, LK0709, LK0770 and LK0775.
     """
     names = _formats(args)
     folder = Path(args.o).parent if args.o else Path(args.dir or ".")
     if not folder.is_dir():
         raise Error("LK0102", f"there is no folder {folder}", hint="make it first, or mend --dir")
+    if args.sign:
+        from linuxkit.disk import certificates
+
+        certificates.signer(Path(args.sign), "db")
     last = args.files[-1]
     name = args.name or (_STDIN_NAME if last == "-" else Path(last).stem)
     if args.input_tar:

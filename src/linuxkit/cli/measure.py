@@ -31,7 +31,8 @@ def configure(parser: Parser) -> None:
     text = "a unified kernel image (.efi), a raw disk or CD with one"
     parser.add_argument("file", metavar="FILE", help=text)
     add = parser.add_value
-    add("--keys", "KEYDIR", "also register 7, of machines that trust just these keys")
+    text = "for machines with Secure Boot that trust just these keys (else: without it)"
+    add("--keys", "KEYDIR", text)
     text = "compare with what a guest has told, in the words of tpm2_pcrread; - is standard input"
     add("--check", "VALUES", text)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FOLDER = "::/EFI/BOOT"
 _GPT = struct.Struct("<8s64xQII")  # where the table's entries are, how many, how long each
-_MAX_ENTRIES = 128
+_MAX_ENTRIES, _MAX_ENTRY = 128, 4096
 _MBR_EFI = 0xEF
 _ESP = uuid.UUID(partitions.ESP).bytes_le
 
@@ -56,7 +56,7 @@ def _offset(source: BinaryIO) -> int:
             if first[at + 4] == _MBR_EFI:
                 return int.from_bytes(first[at + 8 : at + 12], "little") * partitions.SECTOR
         mark, table, count, size = _GPT.unpack_from(second)
-        if mark != b"EFI PART":
+        if mark != b"EFI PART" or size > _MAX_ENTRY:
             raise _nothing()
         source.seek(table * partitions.SECTOR)
         for _ in range(min(count, _MAX_ENTRIES)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error
@@ -54,15 +55,17 @@ def predict(
 ) -> tuple[Register, ...]:
     """The registers that follow from a unified kernel image, started by firmware itself.
 
-    With the ``keys`` of Secure Boot, by role, also the one of what the machine trusts.  Raises
-    LK0772 and LK0777 for what is no such image.
+    With ``keys``, by role, on a machine with Secure Boot and just these, and then also the
+    register of what it trusts; otherwise on one without.  Raises LK0772 and LK0777 for what is no
+    such image.
     """
     head = pe.read(pe.head(program), "LK0777", _WHAT)
     sections = {each.name: each for each in head.sections if each.size}
     if any(name not in sections for name in _NEEDED):
         raise pe.bad("LK0777", _WHAT, "it has no kernel or no command line")
+    started = _started(program) if keys else _started(program, sections[".linux"])
     found = [
-        Register(4, _of(_started(program)), "the program that firmware starts"),
+        Register(4, _of(started), "the program that firmware starts"),
         Register(9, _of(_kernel(program, sections)), "command line and initramfs, by Linux"),
         Register(11, _of(_parts(program, sections)), "the image's parts, by its stub"),
         Register(12, bytes(32).hex(), "nothing: the image takes no other command line"),
@@ -94,10 +97,15 @@ def _of(digests: Iterator[bytes]) -> str:
     return value.hex()
 
 
-def _started(program: BinaryIO) -> Iterator[bytes]:
+def _started(program: BinaryIO, kernel: Section | None = None) -> Iterator[bytes]:
+    """The image, and the ``kernel`` in it where its stub leaves the judgement to firmware too."""
     yield hashlib.sha256(_CALLING).digest()
     yield hashlib.sha256(_SEPARATOR).digest()
     yield authenticode.digest(program)
+    if kernel:
+        with tempfile.TemporaryFile() as copy:
+            copy.writelines(_bytes(program, kernel))
+            yield authenticode.digest(copy)
 
 
 def _kernel(program: BinaryIO, sections: Mapping[str, Section]) -> Iterator[bytes]:

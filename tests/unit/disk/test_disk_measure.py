@@ -23,7 +23,7 @@ def registers(path, keys=None) -> dict[int, str]:
 def test_systemd_agrees_about_the_parts(tmp_path, need):
     need(MEASURE)
     image = efi.image(tmp_path / "a.efi")
-    parts = {"linux": bytes(i * 7 % 251 for i in range(5000)), "osrel": b"ID=x\nNAME=y\n", "cmdline": b"console=ttyS0", "initrd": b"I" * 99}
+    parts = {"linux": efi.linux(), "osrel": b"ID=x\nNAME=y\n", "cmdline": b"console=ttyS0", "initrd": b"I" * 99}
     for name, data in parts.items():
         (tmp_path / name).write_bytes(data)
     words = [f"--{name}={tmp_path / name}" for name in parts]
@@ -60,11 +60,13 @@ def test_a_signature_moves_nothing(tmp_path):
     from linuxkit.disk import authenticode
 
     image = efi.image(tmp_path / "a.efi")
-    before = registers(image)
     certificates.create(tmp_path / "k")
+    keys = certificates.of_folder(tmp_path / "k")
+    before = registers(image), registers(image, keys)
     with image.open("r+b") as file:
         authenticode.sign(file, certificates.signer(tmp_path / "k", "db"))
-    assert registers(image) == before
+    assert (registers(image), registers(image, keys)) == before
+    assert before[0][4] != before[1][4]
 
 
 def test_what_is_no_image(tmp_path):

@@ -20,6 +20,7 @@ from linuxkit.recipes.stock import Shelf
 from linuxkit.sources.packages import pool_of
 
 SHIPPED = (
+    ("crun-static", "amd64"),
     ("kernel-microvm", "amd64"),
     ("kernel-hardened", "amd64"),
     ("kernel-hardened", "arm64"),

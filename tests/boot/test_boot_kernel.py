@@ -28,7 +28,7 @@ YML = """\
 kernel:
   image: "@pkg:KERNEL"
   cmdline: "console=ttyS0 CMDLINE"
-init: ["@pkg:init", "@pkg:crun"]
+init: ["@pkg:init", "@pkg:crun-static"]
 onboot:
 """
 DRILLS = (
@@ -110,6 +110,6 @@ def test_it_is_lean(kernel, workshop, boot):
     assert facts["machine"] == ("microvm" if kernel == "kernel-microvm" else "")
     machine = boot(artifact, memory_mib=64)
     ready = machine.wait_ready(timeout_s=BOOT_S)
-    assert ready.mem_total_kib - ready.mem_available_kib <= 38 << 10
+    assert ready.mem_total_kib - ready.mem_available_kib <= 36 << 10
     machine.poweroff()
     assert machine.wait(90).status == 0

@@ -23,7 +23,8 @@ from support.machines import cache_folder
 FLAVOURS = {"kernel-microvm": "microvm", "kernel-hardened": "cloud"}
 SHELF = Shelf()
 ARCHIVES = sorted(path.name for path in resources.prebuilt().glob("*.oci.tar"))
-SHIPPED = [re.fullmatch(r"(.+)-(\w+)-([0-9a-f]+)\.oci\.tar", name).groups() for name in ARCHIVES]
+ALL = [re.fullmatch(r"(.+)-(\w+)-([0-9a-f]+)\.oci\.tar", name).groups() for name in ARCHIVES]
+SHIPPED = [row for row in ALL if row[0] in FLAVOURS]
 SCORES = json.loads((hardening.folder() / "scores.json").read_text())
 MOST_BYTES = {"kernel-microvm": 5 << 20, "kernel-hardened": 8 << 20}
 
@@ -51,7 +52,7 @@ def test_there_are_some():
     assert ("kernel-microvm", "amd64") in {shipped[:2] for shipped in SHIPPED}
 
 
-@pytest.mark.parametrize(("name", "arch", "tag"), SHIPPED)
+@pytest.mark.parametrize(("name", "arch", "tag"), ALL)
 def test_the_tag_is_that_of_the_recipe(name, arch, tag):
     """Else nobody finds it: then scripts/kernels --write makes it anew."""
     reference = SHELF.reference(name, arch)

@@ -80,16 +80,17 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             in_child(lambda first=first: work(first)) for first in (turn * 1000, turn * 1000 + 500)
         ]  # type: ignore[misc]
         os.close(tell)
-        for child in children:
-            time.sleep(chance.uniform(0, 0.02))
-            os.kill(child, signal.SIGKILL)
-        for child in children:
-            assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
         with os.fdopen(told, "rb") as heard:
+            if turn % 2:  # however busy the machine is, half of the pairs get some work done
+                stored.append(int(heard.readline()))
+            for child in children:
+                time.sleep(chance.uniform(0, 0.02))
+                os.kill(child, signal.SIGKILL)
+            for child in children:
+                assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
             stored += [int(line) for line in heard]
         if turn % 10 == 9:
             check(Store(tmp_path), stored)
-    assert len(stored) > ROUNDS, "the children must get some work done"
     store_one(Store(tmp_path), 10**6)
     check(Store(tmp_path), [*stored, 10**6])
 

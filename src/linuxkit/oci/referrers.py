@@ -27,6 +27,7 @@ EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 COUNT_LIMIT = 256  # artifacts about one image
 DEPTH_LIMIT = 2  # an artifact about an image, such as a list of its parts, may be signed itself
 _EMPTY = b"{}"
+_SUFFIXES = ("", ".sig", ".att", ".sbom")  # cosign has a name of its own for each kind
 
 
 def attach(
@@ -97,10 +98,12 @@ def forget(store: Store, name: str) -> None:
         others = [each.digest for other, each in store.names() if _repository(other) == repository]
         kept = reach(store, others)
         for digest in reach(store, [todo.pop()]) - kept:
-            listed = store.find(f"{repository}:{tag(digest)}")
-            if listed is not None:
-                store.remove_name(f"{repository}:{tag(digest)}")
-                todo.append(listed.digest)
+            for suffix in _SUFFIXES:
+                about = f"{repository}:{tag(digest)}{suffix}"
+                listed = store.find(about)
+                if listed is not None:
+                    store.remove_name(about)
+                    todo.append(listed.digest)
 
 
 def _repository(name: str) -> str:

@@ -58,6 +58,7 @@ def test_forgetting_an_image_forgets_what_is_about_it(store):
     other = image(store, f"{NAME}:3", {"b": "1"})
     parts = referrers.attach(store, NAME, root, SBOM, [layer(store, b"{}x")])
     referrers.attach(store, NAME, parts, SIGNATURE, [])
+    store.set_name(f"{NAME}:{referrers.tag(root.digest)}.sig", parts)  # as cosign has it
     kept = [referrers.attach(store, "docker.io/team/other", root, SBOM, []),
             referrers.attach(store, NAME, other, SBOM, [])]  # fmt: skip
     referrers.forget(store, f"{NAME}:1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import uuid
 
@@ -50,6 +51,19 @@ def image(path, *, cmdline: str = "console=ttyS0", initrd: bytes = b"I" * 99, sb
     with path.open("w+b") as out:
         uki.write(stub(sbat=sbat), made, out)
     return path
+
+
+@contextlib.contextmanager
+def flipped(path, at: int, bits: int):
+    """The file with other ``bits`` at one place, inside the block."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(at)
+        (before,) = file.read(1)
+        for step, value in enumerate((before ^ bits, before)):
+            file.seek(at)
+            file.write(bytes([value]))
+            if step == 0:
+                yield
 
 
 def variables(*, room: int = 1 << 16, held: bytes = b"") -> bytes:

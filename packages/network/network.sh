@@ -4,7 +4,7 @@
 #   network wireguard     gives tunnels their peers and keys; makes a private key that is not there
 set -u
 
-folder=${NETWORK_FOLDER:-/etc/network}
+folder=/etc/network
 tries_left=100 # of a tenth of a second, for all cards together
 
 say() { echo "network: $1"; }
@@ -81,8 +81,20 @@ wait_for_addresses() {
 	done
 }
 
+# The kernel's module makes a bond0 by itself when it is loaded, with settings that nobody wants.
+forget_first_bond() {
+	case "$(cat "$folder/ip.batch")" in
+	*' type bond '*)
+		ip link add name renamed0 type bond || die "the kernel has no bonds"
+		ip link delete dev renamed0
+		ip link delete dev bond0 2>/dev/null
+		;;
+	esac
+}
+
 set_up_links() {
 	name_cards
+	forget_first_bond
 	ip -batch "$folder/ip.batch" || die "the line of ip.batch that is named above cannot be done"
 	wait_for_addresses
 	if [ -e "$folder/resolv.conf" ]; then

@@ -103,30 +103,30 @@ set_up_links() {
 	ip -br address
 }
 
-set_up_key() { # INTERFACE PEER-OR-"-" FILE
+set_up_key() { # INTERFACE PEER-OR-"-" FILE ITS-NAME-IN-THE-MACHINE
 	if [ "$2" != - ]; then
-		[ -s "$3" ] || die "$1: there is no key in $3"
-		wg set "$1" peer "$2" preshared-key "$3" || die "$1: $3 is not a key"
+		[ -s "$3" ] || die "$1: there is no key in $4"
+		wg set "$1" peer "$2" preshared-key "$3" || die "$1: $4 is not a key"
 		return
 	fi
 	if [ ! -s "$3" ]; then
 		# made aside and moved: a machine that stops halfway has no half key
 		rm -f "$3.new"
 		if ! { (umask 077 && wg genkey >"$3.new") && mv "$3.new" "$3"; }; then
-			die "$1: cannot make a key in $3"
+			die "$1: cannot make a key in $4"
 		fi
-		say "$1: made a key in $3"
+		say "$1: made a key in $4"
 	fi
-	wg set "$1" private-key "$3" || die "$1: $3 is not a key"
+	wg set "$1" private-key "$3" || die "$1: $4 is not a key"
 	say "$1: public key $(wg show "$1" public-key)"
 }
 
 set_up_tunnels() {
-	while read -r name peer file; do
+	while read -r name peer file shown; do
 		if [ "$peer" = - ]; then
 			wg setconf "$name" "$folder/$name.conf" || die "$name: its peers cannot be set"
 		fi
-		set_up_key "$name" "$peer" "$file"
+		set_up_key "$name" "$peer" "$file" "$shown"
 	done <"$folder/keys"
 }
 

@@ -6,7 +6,6 @@ interfaces, addresses and routes, one asks for leases, one is given the keys of 
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -140,11 +139,11 @@ def _steps(
         client = _find(packages, "udhcpc", where)
         command = ("/usr/bin/udhcpc.sh", "-1", *leased)
         yield _step(network, "network-dhcp", client, _dhcp(network), command)
-    keys = netfiles.key_files(network)
-    if keys:
-        folders = tuple(sorted({posixpath.dirname(path) for path in keys}))
-        binds = tuple(map(text.bind, (_READ, _RESOLV, *(f"{f}:{f}:rw" for f in folders))))
-        needs = _Needs(admin, binds, made=folders)
+    folders = netfiles.key_folders(network)
+    if folders:
+        keys = [f"{folder}:{netfiles.KEYS}/{n}:rw" for n, folder in enumerate(folders)]
+        binds = tuple(map(text.bind, (_READ, _RESOLV, *keys)))
+        needs = _Needs(admin, binds, (text.tmpfs(netfiles.KEYS),), folders)
         command = ("/usr/bin/network", "wireguard")
         yield _step(network, "network-wireguard", image, needs, command)
 

@@ -6,6 +6,7 @@ Pure.  ``packages/network`` works them off: ``links`` says which interfaces have
 
 from __future__ import annotations
 
+import posixpath
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ FOLDER = "etc/linuxkit/network"
 
 PLACE = "/etc/network"
 """Where the programs find them."""
+
+KEYS = "/keys"
+"""Where they find the folders of keys; a file system in memory, for any number of them."""
 
 _MONITOR_MS = 100
 
@@ -41,23 +45,17 @@ def compiled(network: Networking) -> dict[str, str]:
     for name, tunnel in tunnels:
         files[f"{name}.conf"] = "\n".join(_tunnel(tunnel)) + "\n"
     if tunnels:
-        files["keys"] = "".join(f"{line}\n" for name, said in tunnels for line in _keys(name, said))
+        folders = key_folders(network)
+        lines = [line for name, said in tunnels for line in _keys(name, said, folders)]
+        files["keys"] = "".join(f"{line}\n" for line in lines)
     return files
 
 
-def key_files(network: Networking) -> tuple[str, ...]:
-    """The files of the machine that keys are read from."""
-    found = [
-        path
-        for link in network.interfaces
-        if link.wireguard
-        for path in (
-            _private(link.name, link.wireguard),
-            *(peer.preshared_key_file for peer in link.wireguard.peers),
-        )
-        if path
-    ]
-    return tuple(dict.fromkeys(found))
+def key_folders(network: Networking) -> tuple[str, ...]:
+    """The folders of the machine with keys; the container finds number N at ``KEYS/N``."""
+    tunnels = [(link.name, link.wireguard) for link in network.interfaces if link.wireguard]
+    files = [path for name, tunnel in tunnels for _, path in _key_files(name, tunnel)]
+    return tuple(sorted({posixpath.dirname(path) for path in files}))
 
 
 def _commands(link: Link) -> Iterator[str]:
@@ -123,10 +121,6 @@ def _route(route: Route, link: Link) -> str:
     return " ".join(words)
 
 
-def _private(name: str, tunnel: WireGuard) -> str:
-    return tunnel.private_key_file or f"/var/lib/wireguard/{name}.key"
-
-
 def _tunnel(tunnel: WireGuard) -> Iterator[str]:
     yield "[Interface]"
     if tunnel.port:
@@ -145,9 +139,16 @@ def _peer(peer: Peer) -> Iterator[str]:
         yield f"PersistentKeepalive = {peer.keepalive}"
 
 
-def _keys(name: str, tunnel: WireGuard) -> Iterator[str]:
-    """The interface, the peer or ``-`` for its own key, and the file."""
-    yield f"{name} - {_private(name, tunnel)}"
+def _key_files(name: str, tunnel: WireGuard) -> Iterator[tuple[str, str]]:
+    """Whose key it is, the peer's or ``-`` for the tunnel's own, and its file."""
+    yield "-", tunnel.private_key_file or f"/var/lib/wireguard/{name}.key"
     for peer in tunnel.peers:
         if peer.preshared_key_file:
-            yield f"{name} {peer.public_key} {peer.preshared_key_file}"
+            yield peer.public_key, peer.preshared_key_file
+
+
+def _keys(name: str, tunnel: WireGuard, folders: tuple[str, ...]) -> Iterator[str]:
+    """The interface, whose key, the file in the container, the file in the machine."""
+    for whose, path in _key_files(name, tunnel):
+        folder, base = posixpath.split(path)
+        yield f"{name} {whose} {KEYS}/{folders.index(folder)}/{base} {path}"

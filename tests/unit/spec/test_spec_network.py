@@ -112,13 +112,16 @@ def test_tunnels():
         "Endpoint = Example.org:51820\nPersistentKeepalive = 25\n"
         f"[Peer]\nPublicKey = {OTHER}\nAllowedIPs = fd00::/64\nEndpoint = [2001:db8::1]:1\n"
     )
-    assert made["keys"] == f"wg0 - /var/lib/wireguard/wg0.key\nwg0 {KEY} /run/config/psk\n"
+    assert made["keys"] == (
+        "wg0 - /keys/1/wg0.key /var/lib/wireguard/wg0.key\n"
+        f"wg0 {KEY} /keys/0/psk /run/config/psk\n"
+    )
     assert batch(said)[0] == "link add name wg0 type wireguard"
     assert batch(said)[-3:] == [f"route replace {n} dev wg0" for n in ("10.9.0.2/32", "10.8.0.0/16", "fd00::/64")]
     step = spec(said).onboot[-1]
     assert (step.name, step.capabilities) == ("network-wireguard", ("CAP_NET_ADMIN",))
     assert [str(b) for b in step.binds][2:] == [
-        "/run/config:/run/config:rw", "/var/lib/wireguard:/var/lib/wireguard:rw",
+        "/run/config:/keys/0:rw", "/var/lib/wireguard:/keys/1:rw",
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from support import formats
 from support.machines import HEAD, cache_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "formats.md"
-YML = HEAD + (
+YML = HEAD.replace("quiet", "quiet linuxkit.version=1") + (
     'onboot:\n  - {name: one, image: "@pkg:busybox", command: [/bin/true]}\n'
     'files:\n  - {path: etc/marker, contents: "it is here", mode: "0640", uid: 7, gid: 8}\n'
 )
@@ -176,6 +176,12 @@ class TestForeign:
                 assert (tmp_path / "initrd").read_bytes() == initrd
         check_pe(self.efi_program(tmp_path / "raw-efi", tmp_path))
         check_pe(built["uki"]["uki"])
+        ab = cut(built["raw-ab"]["disk"], 0, tmp_path / "raw-ab")
+        check_table(built["raw-ab"]["disk"])
+        check_fat(ab)
+        run("mcopy", "-n", "-i", ab, "::/EFI/Linux/linuxkit_1.efi", tmp_path / "one.efi")
+        assert (tmp_path / "one.efi").read_bytes() == built["uki"]["uki"].read_bytes()
+        assert b"BOOTX64" in run("mdir", "-i", ab, "-b", "::/EFI/BOOT")
         assert built["raw-bios"]["disk"].read_bytes()[510:512] == b"\x55\xaa"
 
     @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ BUILDS = (
 def write_files(folder: Path, yml: str) -> None:
     """The example under the name of each build."""
     text = (ROOT / "examples" / yml).read_text()
+    text = text.replace("console=ttyS0", "console=ttyS0 linuxkit.version=1")  # raw-ab wants one
     for name, _ in BUILDS:
         kernel = "@pkg:kernel-full" if name == "full" else "@pkg:kernel"
         (folder / f"{name}.yml").write_text(text.replace('"@pkg:kernel"', f'"{kernel}"'))

@@ -62,15 +62,18 @@ def make(
     label: str,
     serial: int,
     tools: Tools,
+    *,
+    room: int = 0,
 ) -> int:
     """Write a file system with ``content`` (path → open file, bytes) to the empty file ``out``.
 
-    Returns its size in bytes, a multiple of 1 MiB.  Raises LK0743 for a file that FAT cannot hold.
+    A file of ``room`` bytes fits in later.  Returns its size in bytes, a multiple of 1 MiB.  Raises
+    LK0743 for a file that FAT cannot hold.
     """
     for path, (_, size) in content.items():
         if size > _MAX_FILE:
             raise Error("LK0743", f"{path} is larger than the 4 GiB a file of FAT may have")
-    shape = geometry([size for _, size in content.values()])
+    shape = geometry([room, *(size for _, size in content.values())])
     out.truncate(shape.sectors * _SECTOR)
     image = tools_.handle(out.fileno())
     handles = [out.fileno(), *(file.fileno() for file, _ in content.values())]

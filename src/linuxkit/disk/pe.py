@@ -32,6 +32,7 @@ class Section(NamedTuple):
 class Headers(NamedTuple):
     """Offsets in the file unless said otherwise."""
 
+    machine: int  # what it runs on: the first number of the COFF header
     coff: int
     optional: int
     table: int  # the first section's row
@@ -73,7 +74,7 @@ def _read(data: bytes) -> Headers:
     if data[:2] != b"MZ" or data[at : at + 4] != _SIGNATURE:
         raise ValueError("it is no PE file")
     coff = at + 4
-    _, count, _, _, _, optional_size, _ = _COFF.unpack_from(data, coff)
+    machine, count, _, _, _, optional_size, _ = _COFF.unpack_from(data, coff)
     optional = coff + _COFF.size
     table = optional + optional_size
     (magic,) = struct.unpack_from("<H", data, optional)
@@ -87,8 +88,8 @@ def _read(data: bytes) -> Headers:
     sections = tuple(_section(data, table + index * SECTION.size) for index in range(count))
     end = max((each.address + each.size for each in sections), default=0)
     return Headers(
-        coff, optional, table, sections, alignment, file_alignment, size, end + -end % alignment,
-        optional + 64, certificates,
+        machine, coff, optional, table, sections, alignment, file_alignment, size,
+        end + -end % alignment, optional + 64, certificates,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base.errors import Error
 from linuxkit.disk import pe
 from linuxkit.tree.entry import Bytes
 
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from linuxkit.base.errors import Error
     from linuxkit.tree.entry import Content
 
 _DATA, _CODE = 0x40000040, 0x60000020  # initialised data that is read; code that is run and read
 _MAX_SIZE = 0xFFFFFFFF
 _STUB = "the EFI stub"
+_TEXT_LIMIT = 64 << 10  # bytes of a section that is a text
+_ARCHES = {0x8664: "amd64", 0xAA64: "arm64"}
 
 
 class Part(NamedTuple):
@@ -69,6 +71,22 @@ def write(stub: bytes, sections: Sequence[Part], out: BinaryIO) -> None:
     for part in sections:
         out.writelines(part.content.chunks())
         out.write(bytes(-part.content.size % head.file_alignment))
+
+
+def read(source: BinaryIO, name: str) -> tuple[str, bytes]:
+    """The architecture (as OCI calls it) of a unified kernel image, and a section's content.
+
+    Raises LK0764 when it is none.
+    """
+    head = pe.read(pe.head(source), "LK0764", "the file")
+    section = next((each for each in head.sections if each.name == name), None)
+    arch = _ARCHES.get(head.machine)
+    if section is None or arch is None:
+        raise Error(
+            "LK0764", "the file is no unified kernel image", hint="build one with --format uki"
+        )
+    source.seek(section.offset)
+    return arch, source.read(min(section.size, _TEXT_LIMIT))
 
 
 def _bad(why: str) -> Error:

@@ -49,6 +49,7 @@ _TABLE = {
     "gcp": ("containers", "Gcp", "a raw disk in an archive, as Google Cloud wants it"),
     "ova": ("containers", "Ova", "a virtual machine with its disk, for VMware and others"),
     "raw-verity": ("verity", "RawVerity", "a disk for UEFI whose read-only root is checked"),
+    "raw-ab": ("slots", "RawAb", "a disk for UEFI that can be updated and falls back"),
     "microvm": ("microvm", "Microvm", "unpacked kernel and erofs root, for Firecracker and others"),
     "oci": ("oci", "Oci", "kernel, initramfs and command line as an artifact for registries"),
     "uki": ("efi", "Uki", "a unified kernel image: one program for UEFI"),

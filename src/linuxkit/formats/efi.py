@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base import platform
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import console, least_ram_mib, require
-from linuxkit.disk import authenticode, fat, uki
+from linuxkit.disk import authenticode, fat, uki, update
 from linuxkit.formats import identity, payload
 from linuxkit.version import __version__
 
@@ -50,17 +50,20 @@ def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -
     """
     require(system, "uefi", options.compression.name)
     stub = options.tools.data("stub", system.plan.arch).read_bytes()
+    about = release(found.cmdline)
     sections = uki.parts(
-        kernel=found.kernel, initrd=found.initrd, cmdline=found.cmdline, release=release()
+        kernel=found.kernel, initrd=found.initrd, cmdline=found.cmdline, release=about
     )
     uki.write(stub, sections, out)
     if options.signer:
         authenticode.sign(out, options.signer)
 
 
-def release() -> str:
-    """What boot loaders show (os-release(5))."""
-    return f"ID=linuxkit\nNAME=linuxkit\nPRETTY_NAME=linuxkit\nVERSION_ID={__version__}\n"
+def release(cmdline: str) -> str:
+    """What boot loaders show, and sort by (os-release(5)).  Raises LK0762."""
+    text = f"ID=linuxkit\nNAME=linuxkit\nPRETTY_NAME=linuxkit\nVERSION_ID={__version__}\n"
+    number = update.version(cmdline)
+    return text + (f"IMAGE_ID=linuxkit\nIMAGE_VERSION={number}\n" if number else "")
 
 
 def loader_path(system: System) -> str:

@@ -13,24 +13,11 @@ from hypothesis import strategies as st
 from linuxkit.base.errors import Error
 from linuxkit.disk import bios, fat, uki
 from linuxkit.tree.entry import Bytes
+from support.pe import smallest_stub
 
 SECTORS = uki.parts(
     kernel=Bytes(b"K" * 5000), initrd=Bytes(b"I" * 100), cmdline="console=ttyS0", release="ID=x\n"
 )
-
-
-def stub(*, room: int = 1024) -> bytes:
-    """The smallest PE32+ program with one section."""
-    head = bytearray(room)
-    head[:2] = b"MZ"
-    struct.pack_into("<I", head, 0x3C, 0x40)
-    head[0x40:0x44] = b"PE\0\0"
-    struct.pack_into("<HHIIIHH", head, 0x44, 0x8664, 1, 0, 0, 0, 112, 0x22)
-    struct.pack_into("<H", head, 0x58, 0x20B)
-    struct.pack_into("<II", head, 0x58 + 32, 4096, 512)
-    struct.pack_into("<II", head, 0x58 + 56, 8192, room)
-    struct.pack_into("<8sIIIIIIHHI", head, 0xC8, b".text", 512, 4096, 512, room, 0, 0, 0, 0, 0x60000020)
-    return bytes(head) + b"\xc3" * 512
 
 
 def made(data: bytes) -> dict[str, bytes]:
@@ -48,7 +35,7 @@ def made(data: bytes) -> dict[str, bytes]:
 
 def test_the_stub_gets_the_parts():
     out = io.BytesIO()
-    uki.write(stub(), SECTORS, out)
+    uki.write(smallest_stub(), SECTORS, out)
     found = made(out.getvalue())
     assert list(found) == [".text", ".osrel", ".cmdline", ".initrd", ".linux"]
     assert found[".linux"] == b"K" * 5000
@@ -60,7 +47,7 @@ def test_objdump_reads_it(tmp_path, need):
     need("objdump")
     path = tmp_path / "t.efi"
     with path.open("wb") as out:
-        uki.write(stub(), SECTORS, out)
+        uki.write(smallest_stub(), SECTORS, out)
     done = subprocess.run(["objdump", "-h", path], capture_output=True, text=True, check=True)
     assert ".linux" in done.stdout
     assert ".initrd" in done.stdout
@@ -69,8 +56,8 @@ def test_objdump_reads_it(tmp_path, need):
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "cut short"), (b"MZ" + bytes(100), "no PE"), (stub()[:0x50], "cut short"),
-        (stub(room=0xC8 + 40), "no room"), (stub().replace(struct.pack("<H", 0x20B), b"\x0b\x01", 1), "64-bit"),
+        (b"", "cut short"), (b"MZ" + bytes(100), "no PE"), (smallest_stub()[:0x50], "cut short"),
+        (smallest_stub(room=0xC8 + 40), "no room"), (smallest_stub().replace(struct.pack("<H", 0x20B), b"\x0b\x01", 1), "64-bit"),
     ],
 )  # fmt: skip
 def test_what_is_no_stub_is_refused(data, why):

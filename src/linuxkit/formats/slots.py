@@ -1,0 +1,71 @@
+"""A disk that can be updated: versions beside each other, and who counts their starts.
+
+Each is one unified kernel image, which holds all of the system; systemd-boot starts the newest that
+is not given up (UAPI group, Boot Loader Specification, "Boot counting").  What happens on the
+machine is the business of ``packages/update``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from linuxkit.disk import fat, partitions, update
+from linuxkit.disk.partitions import Label, Partition
+from linuxkit.formats import efi, identity, payload
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from linuxkit.build.artifact import BootFacts
+    from linuxkit.build.system import System
+    from linuxkit.formats import Options
+    from linuxkit.formats.output import Output
+    from linuxkit.formats.payload import Payload
+
+PARTITION = "linuxkit-esp"
+"""By this name the machine finds it."""
+_LABEL = "LINUXKIT"
+_SPARE = 16 << 20  # bytes that later versions may be larger by
+_LOADER = b"timeout 0\neditor no\n"
+
+
+class RawAb:
+    """``NAME-ab.img``: an ESP with systemd-boot, this version, and room for another."""
+
+    def emit(self, system: System, out: Output, options: Options) -> BootFacts:
+        """Write the file.  Raises LK0742, LK0743, LK0745, LK0762, LK0763 and what tools raise."""
+        found = payload.whole(system, options)
+        number = update.required_version(found.cmdline)
+        with system.store.temporary() as esp:
+            size = _write(system, found, number, esp, options)
+            uuid = identity.uuid(system, "esp")
+            table = [Partition(partitions.ESP, size, esp, PARTITION, uuid)]
+            label = Label("gpt", identity.uuid(system, "disk"))
+            partitions.write(out.file("disk", "-ab.img"), table, label, options.tools)
+        return efi.facts(system, found, "uefi")
+
+
+def _write(
+    system: System, found: Payload, number: str, out: BinaryIO, options: Options
+) -> int:
+    """The file system that firmware, systemd-boot and the updating machine share."""
+    with contextlib.ExitStack() as stack:
+        image = stack.enter_context(system.store.temporary())
+        efi.write_uki(system, found, image, options)
+        image.flush()
+        table = update.read(image, number, system.plan.arch)
+        content = {update.entry_name(number): (image, table.size)}
+        small = {
+            efi.loader_path(system): options.tools.data("loader", system.plan.arch).read_bytes(),
+            "loader/loader.conf": _LOADER,
+            update.table_name(number): table.encode(),
+        }
+        for path, data in small.items():
+            file = stack.enter_context(system.store.temporary())
+            file.write(data)
+            file.flush()
+            content[path] = (file, len(data))
+        serial = identity.serial(system, "esp")
+        room = table.size + _SPARE
+        return fat.make(content, out, _LABEL, serial, options.tools, room=room)

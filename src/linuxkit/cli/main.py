@@ -43,6 +43,7 @@ VERBS = {
     "verify": "check who has signed an image",
     "keys": "keys of Secure Boot: make, enrol, check",
     "measure": "print what a TPM will have measured of an image",
+    "update": "make signed updates of a system, and send them to a registry",
     "new": "print a commented YAML file to start from",
     "pkg": "packages: list, lock, name, build, push",
     "kernel": "kernels: what ours are made of, how hard they are, what tells two apart",
@@ -73,8 +74,8 @@ _USAGE_CODES = (  # one line for each hundred
     "LK0302", "LK0325", "LK0332",
     "LK0418", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445",
     "LK0613",
-    "LK0701", "LK0709", "LK072", "LK0744", "LK0746", "LK0747", "LK075",
-    "LK0770", "LK0771", "LK0775", "LK0778", "LK0779",
+    "LK0701", "LK0709", "LK072", "LK0744", "LK0746", "LK0747", "LK075", "LK0762", "LK0763",
+    "LK0764", "LK0765", "LK0770", "LK0771", "LK0775", "LK0778", "LK0779",
     "LK0801", "LK081", "LK0832", "LK084", "LK087",
     "LK0906",
 )  # fmt: skip

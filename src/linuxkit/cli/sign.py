@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from linuxkit.cli.arguments import Parser
     from linuxkit.oci.keys import PrivateKey
 
-_PASSWORD = "LINUXKIT_KEY_PASSWORD"  # noqa: S105 - a variable's name
+PASSWORD = "LINUXKIT_KEY_PASSWORD"  # noqa: S105 - a variable's name
 
 
 def configure(parser: Parser) -> None:
@@ -27,7 +27,7 @@ def configure(parser: Parser) -> None:
     parser.description = (
         "Sign images, in the store or else as their registries have them, so that `cosign verify`\n"
         "and trust policies take them.  What is signed is the digest: all platforms of an index.\n"
-        f"The password of a key is read from {_PASSWORD}."
+        f"The password of a key is read from {PASSWORD}."
     )
     parser.add_argument("name", nargs="*", metavar="NAME", help="name of an image")
     parser.add_value("--key", "FILE", "private key (PEM: PKCS #8, also with a password)")
@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
         return _generate(Path(args.generate_key))
     if not args.name or not args.key:
         raise Error("LK0113", "write the NAME of an image and --key FILE")
-    key = _key(Path(args.key))
+    key = read_key(Path(args.key))
     for text in args.name:
         _sign(args, ref.parse(text), key)
     return 0
@@ -69,14 +69,15 @@ def _sign(args: argparse.Namespace, name: ref.Ref, key: PrivateKey) -> None:
     print(f"{name.name}:{signatures.tag(root.digest)}")
 
 
-def _key(path: Path) -> PrivateKey:
+def read_key(path: Path) -> PrivateKey:
+    """The private key in ``path``.  Raises LK0102, LK0444."""
     from linuxkit.oci.keys import PrivateKey
 
     try:
         data = path.read_bytes()
     except OSError as error:
         raise files.os_error(error, "read", path) from error
-    return PrivateKey(data, str(path), os.environ.get(_PASSWORD, ""))
+    return PrivateKey(data, str(path), os.environ.get(PASSWORD, ""))
 
 
 def _generate(path: Path) -> int:
@@ -86,7 +87,7 @@ def _generate(path: Path) -> int:
     for each in (path, public):
         if each.exists():
             raise Error("LK0114", f"{each} is there already", hint="choose another name")
-    private_pem, public_pem = keys.generate(os.environ.get(_PASSWORD, ""))
+    private_pem, public_pem = keys.generate(os.environ.get(PASSWORD, ""))
     files.write(path, private_pem, mode=0o600)
     files.write(public, public_pem)
     print(f"{path}\n{public}")

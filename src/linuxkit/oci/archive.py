@@ -83,6 +83,21 @@ def bring_folder(folder: Path, store: Store) -> tuple[Imported, ...]:
     return _all_whole(found, store)
 
 
+def bring_artifact(folder: Path, store: Store) -> Descriptor | None:
+    """Bring the only entry of a layout, which need be no image; None when there are others.
+
+    Raises LK0303 when a part of it is missing, and as :func:`read_folder`.
+    """
+    found = listed(folder)
+    if len(found) != 1:
+        return None
+    root = found[0].descriptor
+    _bring_parts(folder, root, store)
+    for blob in image.closure(store, root):
+        store.open(blob.digest, blob.size).close()
+    return root
+
+
 def listed(folder: Path) -> tuple[Imported, ...]:
     """What an OCI layout in a folder lists.  Raises LK0327, LK030x, LK0102."""
     try:

@@ -6,11 +6,17 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.tools import need
 
 # A run in the background of a shell has interrupts ignored, and so would every program it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser):

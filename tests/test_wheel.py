@@ -20,7 +20,7 @@ from support.machines import cache_folder
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-SHIPPED = ("packages", "examples", "prebuilt")
+SHIPPED = ("packages", "examples", "prebuilt", "tools")
 OFFLINE = ["--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir"]
 
 
@@ -60,7 +60,8 @@ def test_what_is_in_it(wheel):
         re.sub(rf"^({'|'.join(SHIPPED)})/", r"linuxkit/data/\1/", name).removeprefix("src/")
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
-    expected |= {f"linuxkit/data/guest/amd64/{name}" for name in ("confine", "init", "service")}
+    programs = ("confine", "init", "metadata", "service", "stage")
+    expected |= {f"linuxkit/data/guest/amd64/{name}" for name in programs}
     about = {name for name in members if ".dist-info/" in name}
     assert set(members) - about == expected
     assert {name.split("/", 1)[1] for name in about} == {

@@ -174,7 +174,7 @@ def test_case_36_packages_that_climb(name):
     """The name of a package, or a path in a build's folder, leads out of it."""
     shelf = Shelf()
     text = f"init: ['@pkg:{name}']\n"
-    packages = api._Packages(shelf, "amd64")
+    packages = api._Packages(shelf, "amd64", {})
     assert code(load.parse, text, packages=packages) == "LK0501"
 
 

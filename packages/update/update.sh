@@ -91,6 +91,7 @@ open_esp() {
 	settle_disk
 	mount_esp
 	trap close_esp EXIT
+	rm -f "$esp"/[Ff][Ss][Cc][Kk]*.[Rr][Ee][Cc] # what fsck.fat makes of clusters without a name
 }
 
 mount_esp() {

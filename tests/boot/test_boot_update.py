@@ -202,3 +202,5 @@ def test_a_machine_with_such_a_disk_starts_and_mends_it(history, boot, tmp_path)
         shutil.copyfileobj(source, out)
     done = subprocess.run(["fsck.fat", "-n", tmp_path / "esp"], capture_output=True, check=False)
     assert done.returncode == 0, done.stdout
+    listed = subprocess.run(["mdir", "-b", "-i", tmp_path / "esp", "::"], capture_output=True, check=True)
+    assert b"FSCK" not in listed.stdout.upper()  # nor is room lost

@@ -22,7 +22,8 @@ _SUPER = struct.Struct("<QQQI")
 _ENTRY = struct.Struct("<QQQQ")
 _FLUSH, _FUA, _DISCARD = 1, 2, 4
 
-# Stands between us and QEMU: it puts the log beneath the disk that the machine starts from.
+# Stands between us and QEMU: it puts the log beneath the disk that the machine starts from.  Requests
+# are not merged, for the log takes two pieces less in one write than QEMU makes (block/blklogwrites.c).
 _WRAPPER = """#!{python}
 import os, sys
 words = sys.argv[1:]
@@ -34,6 +35,8 @@ for at, word in enumerate(words):
             "driver=blklogwrites,node-name=boot,log-sector-size=512,log-super-update-interval=1,"
             "file.driver=file,file.filename=" + file + ",log.driver=file,log.filename={log}",
         ]
+    elif ",drive=boot," in word:
+        words[at] = word + ",request-merging=off"
 os.execvp("qemu-system-x86_64", ["qemu-system-x86_64", *words])
 """
 

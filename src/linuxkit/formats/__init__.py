@@ -62,7 +62,7 @@ _SAME_FILE = ({"kernel+iso", "iso-bios"}, {"vhd", "dynamic-vhd"})
 
 _SIGNED = {
     "kernel+initrd", "iso-efi", "iso-efi-initrd", "iso-hybrid", "raw-efi", "qcow2-efi", "vmdk",
-    "vhd", "dynamic-vhd", "vhdx", "aws", "gcp", "ova", "raw-verity", "uki",
+    "vhd", "dynamic-vhd", "vhdx", "aws", "gcp", "ova", "raw-verity", "raw-ab", "uki",
 }  # fmt: skip
 """Formats with a program that firmware starts, so that there is something to sign."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from linuxkit.disk import fat, partitions, update
+from linuxkit.disk import authenticode, fat, partitions, update
 from linuxkit.disk.partitions import Label, Partition
 from linuxkit.formats import efi, identity, payload
 
@@ -27,7 +27,7 @@ PARTITION = "linuxkit-esp"
 """By this name the machine finds it."""
 _LABEL = "LINUXKIT"
 _SPARE = 16 << 20  # bytes that later versions may be larger by
-_LOADER = b"timeout 0\neditor no\n"
+_SETTINGS = b"timeout 0\neditor no\n"
 
 
 class RawAb:
@@ -56,16 +56,19 @@ def _write(
         image.flush()
         table = update.read(image, number, system.plan.arch)
         content = {update.entry_name(number): (image, table.size)}
+        loader = options.tools.data("loader", system.plan.arch).read_bytes()
         small = {
-            efi.loader_path(system): options.tools.data("loader", system.plan.arch).read_bytes(),
-            "loader/loader.conf": _LOADER,
+            efi.loader_path(system): loader,
+            "loader/loader.conf": _SETTINGS,
             update.table_name(number): table.encode(),
         }
         for path, data in small.items():
             file = stack.enter_context(system.store.temporary())
             file.write(data)
+            if data is loader and options.signer:
+                authenticode.sign(file, options.signer)
             file.flush()
-            content[path] = (file, len(data))
+            content[path] = (file, file.seek(0, 2))
         serial = identity.serial(system, "esp")
         room = table.size + _SPARE
         return fat.make(content, out, _LABEL, serial, options.tools, room=room)

@@ -9,33 +9,12 @@ import time
 import pytest
 
 from linuxkit.runners.options import Disk, Forward
-from support.machines import HEAD, free_port
+from support.machines import HEAD, exited, free_port, step, use
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
 
 BOOT_S = 180
 DHCPCD = '["/sbin/dhcpcd", "--nobackground", "-f", "/dhcpcd.conf", "-1"]'
-
-
-def step(name: str, script: str, **extra: str) -> str:
-    """A container of the busybox package that runs a shell script on the machine's folders."""
-    more = "".join(f", {key}: {value}" for key, value in {"pid": "host", **extra}.items())
-    return (
-        f'  - {{name: {name}, image: "@pkg:busybox", command: [/bin/sh, -c, {script!r}],'
-        f" binds: ['/:/host']{more}}}\n"
-    )
-
-
-def use(name: str, package: str, command: str = "") -> str:
-    more = f", command: {command}" if command else ""
-    return f'  - {{name: {name}, image: "@pkg:{package}"{more}}}\n'
-
-
-def exited(machine) -> list[str]:
-    return [
-        r.name.split("-", 1)[1] for r in machine.records
-        if r.event == "unit" and r.name.startswith("onboot/") and r.state == "exited"
-    ]  # fmt: skip
 
 
 def talk(port: int, words: bytes, until: bytes) -> bytes:

@@ -100,3 +100,26 @@ def fetch_page(url: str, timeout_s: float = 30) -> bytes:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
+
+
+def step(name: str, script: str, **extra: str) -> str:
+    """A container of the busybox package that runs a shell script on the machine's folders."""
+    more = "".join(f", {key}: {value}" for key, value in {"pid": "host", **extra}.items())
+    return (
+        f'  - {{name: {name}, image: "@pkg:busybox", command: [/bin/sh, -c, {script!r}],'
+        f" binds: ['/:/host']{more}}}\n"
+    )
+
+
+def use(name: str, package: str, command: str = "") -> str:
+    """A container of a stock package."""
+    more = f", command: {command}" if command else ""
+    return f'  - {{name: {name}, image: "@pkg:{package}"{more}}}\n'
+
+
+def exited(machine: Running) -> list[str]:
+    """The onboot containers that have ended well, in their order."""
+    return [
+        r.name.split("-", 1)[1] for r in machine.records
+        if r.event == "unit" and r.name.startswith("onboot/") and r.state == "exited"
+    ]  # fmt: skip

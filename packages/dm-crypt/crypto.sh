@@ -55,6 +55,10 @@ case "$key" in
 esac
 [ -s "$key" ] || die "there is no key in $key"
 
+# opening it loads the module
+mkdir -p /dev/mapper
+[ -e /dev/mapper/control ] || mknod -m 0600 /dev/mapper/control c 10 236 2>/dev/null
+
 tries=0
 while [ ! -b "$device" ]; do
 	tries=$((tries + 1))

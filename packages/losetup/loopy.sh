@@ -53,6 +53,9 @@ if [ ! -e "$file" ]; then
 	[ "$create" = yes ] || die "there is no file $file (-c makes one)"
 	report=$(truncate -s "${size}M" "$file" 2>&1) || die "cannot make $file: $report"
 fi
+# opening it loads the module, which makes the devices
+[ -e /dev/loop-control ] || mknod -m 0660 /dev/loop-control c 10 237 2>/dev/null
+losetup -f >/dev/null 2>&1
 if [ -z "$device" ]; then
 	device=$(losetup -f 2>&1) || die "no loop device is free: $device"
 fi

@@ -124,6 +124,10 @@ fi
 
 device=$path
 if [ "$encrypt" = yes ]; then
+	# opening these loads the modules
+	[ -e /dev/loop-control ] || mknod -m 0660 /dev/loop-control c 10 237 2>/dev/null
+	mkdir -p /dev/mapper
+	[ -e /dev/mapper/control ] || mknod -m 0600 /dev/mapper/control c 10 236 2>/dev/null
 	loop=$(losetup -f 2>&1) || die "no loop device is free: $loop"
 	report=$(losetup "$loop" "$path" 2>&1) || die "$loop cannot be $path: $report"
 	# the key is random and nowhere kept: what is swapped is lost when the machine stops

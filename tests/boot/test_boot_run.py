@@ -83,7 +83,7 @@ def terminal(workshop):
 
 def test_leaving_by_keys(terminal, web):
     shell = terminal("run", str(web.directory / "web"), "--mem", "256")
-    shell.until(b"ready     boot")
+    shell.until(b"ready      boot")
     assert termios.tcgetattr(shell.theirs) != shell.before  # raw
     shell.write(b"\x01x")
     assert shell.end() == 0
@@ -102,7 +102,7 @@ def test_leaving_too_early_is_not_well(terminal, web):
 
 def test_a_killed_emulator_gives_the_terminal_back(terminal, web):
     shell = terminal("run", str(web.directory / "web"), "--mem", "256")
-    shell.until(b"started   boot")
+    shell.until(b"started    boot")
     (child,) = Path(f"/proc/{shell.process.pid}/task/{shell.process.pid}/children").read_text().split()
     os.kill(int(child), 9)
     assert shell.end() == 1
@@ -112,7 +112,7 @@ def test_a_killed_emulator_gives_the_terminal_back(terminal, web):
 
 def test_the_emulator_dies_with_its_parent(terminal, web):
     shell = terminal("run", str(web.directory / "web"), "--mem", "256")
-    shell.until(b"started   boot")
+    shell.until(b"started    boot")
     (child,) = Path(f"/proc/{shell.process.pid}/task/{shell.process.pid}/children").read_text().split()
     shell.process.kill()
     deadline = time.monotonic() + 10

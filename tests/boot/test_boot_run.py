@@ -125,13 +125,13 @@ def test_published_and_reported(workshop, web, tmp_path):
     port, report = free_port(), tmp_path / "boot.json"
     words = ["run", "qemu", "--mem", "256", "--publish", f"{port}:80", "--report", str(report)]
     process = subprocess.Popen(
-        [*LINUXKIT, *words, "--timeout", "25", "--cache", str(workshop.cache), str(web.sidecar)],
+        [*LINUXKIT, *words, "--timeout", "45", "--cache", str(workshop.cache), str(web.sidecar)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
-    page = fetch(f"http://127.0.0.1:{port}/", 24)
+    page = fetch(f"http://127.0.0.1:{port}/", 44)
     assert b"<h1>It works</h1>" in page
-    process.communicate(timeout=60)
+    process.communicate(timeout=90)
     assert process.returncode == 124
     value = json.loads(report.read_text())
     assert value["timed_out"]

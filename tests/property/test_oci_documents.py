@@ -29,12 +29,16 @@ descriptors = st.builds(
     st.integers(0, model.BLOB_LIMIT),
     sorted_pairs,
     st.none() | platforms,
+    text,
 )
+subjects = st.none() | st.builds(Descriptor, named, sha, st.integers(0, model.BLOB_LIMIT))
 texts = st.lists(text, max_size=3).map(tuple)
 manifests = st.builds(
-    Manifest, descriptors, st.lists(descriptors, max_size=3).map(tuple), sorted_pairs
+    Manifest, descriptors, st.lists(descriptors, max_size=3).map(tuple), sorted_pairs, subjects, text
 )
-indexes = st.builds(Index, st.lists(descriptors, max_size=3).map(tuple), sorted_pairs)
+indexes = st.builds(
+    Index, st.lists(descriptors, max_size=3).map(tuple), sorted_pairs, subjects, text
+)
 configs = st.builds(
     ImageConfig,
     platforms,

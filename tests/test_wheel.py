@@ -69,7 +69,7 @@ def test_what_is_in_it(wheel):
     }  # fmt: skip
     for name, info in members.items():
         mode = stat.S_IMODE(info.external_attr >> 16)
-        assert mode == (0o755 if name.endswith("/init") else 0o644), name
+        assert mode == (0o755 if name.startswith("linuxkit/data/guest/") else 0o644), name
 
 
 def test_the_same_bytes_from_another_folder(wheel, tmp_path):

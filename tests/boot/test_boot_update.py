@@ -133,8 +133,9 @@ def history(workshop, tmp_path_factory):
             finally:
                 said = machine.console.decode(errors="replace")
                 print(said)  # noqa: T201 - for a failure's report
-        shutil.move(disk, folder / "after.img")
-        yield folder, artifact, versions, said
+    # By now the registry has gone.
+    shutil.move(disk, folder / "after.img")
+    return folder, artifact, versions, said
 
 
 def offset_of(disk) -> int:

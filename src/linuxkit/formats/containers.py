@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tarfile
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from linuxkit.build.plan import EPOCH
@@ -31,7 +32,7 @@ _GIB = 1 << 30
 _GZIP_LEVEL = 1  # the system is compressed, and all else is empty
 
 
-class _Container:
+class _Container(ABC):
     """One file ``NAME`` + ``suffix`` with the disk in it."""
 
     suffix = ""
@@ -44,9 +45,9 @@ class _Container:
             self.write(system, source, blob.size, out.file(self.role, self.suffix))
         return facts
 
+    @abstractmethod
     def write(self, system: System, source: BinaryIO, size: int, out: BinaryIO) -> None:
         """Write the raw disk ``source`` in the container's form."""
-        raise NotImplementedError
 
 
 class Vmdk(_Container):

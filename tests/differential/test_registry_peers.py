@@ -25,7 +25,7 @@ from linuxkit.oci.store import Store
 from linuxkit.sources.registry import Registries
 from linuxkit.sources.store import Stored
 from support.images import archive, image
-from support.registry import SECRET, TokenServer, docker_config, running
+from support.registry import SECRET, TokenServer, docker_config, leave_out_the_user, running
 from support.tools import need
 
 if TYPE_CHECKING:
@@ -39,12 +39,7 @@ QUICK = Settings(tries=3, pause_s=0.01, connect_s=5, read_s=20)
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """No login, mirror or proxy of whoever runs the tests."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name in ("LINUXKIT_MIRROR", "REGISTRY_AUTH_FILE"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    leave_out_the_user(monkeypatch, tmp_path)
 
 
 @pytest.fixture

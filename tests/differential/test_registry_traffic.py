@@ -22,7 +22,7 @@ from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
 from support.cutting import Wire
 from support.images import image
-from support.registry import SECRET, USER, TokenServer, running
+from support.registry import SECRET, USER, TokenServer, leave_out_the_user, running
 from support.tools import need
 
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name in ("LINUXKIT_MIRROR", "REGISTRY_AUTH_FILE"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    leave_out_the_user(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -29,6 +30,15 @@ NAME = "registry.invalid"  # a name that nobody resolves
 USER, SECRET = "anna", "s3cret-word"
 # bcrypt of SECRET, the only kind of hash that the registry takes.
 _HASH = "$2b$05$abcdefghijklmnopqrstuuEpHRRKIlpAGo.iP7Bpa.htQEJMAAnRe"
+
+
+def leave_out_the_user(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """No login, mirror or proxy of whoever runs the tests; ``folder`` is to have their home."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name in ("LINUXKIT_MIRROR", "REGISTRY_AUTH_FILE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder / "docker"))
 
 
 class Running(NamedTuple):

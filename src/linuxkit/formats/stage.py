@@ -37,6 +37,7 @@ _BUSES = (
     "vmw_pvscsi", "mptspi", "mpt3sas", "xen_blkfront", "virtio_blk", "virtio_scsi", "uas",
     "usb_storage", "sdhci_pci", "sdhci_iproc", "bcm2835", "mmc_block", "sd_mod", "sr_mod",
 )  # fmt: skip
+_PANIC = "pvpanic_pci"  # tells a hypervisor of panics; a root that fails its check leads to one
 _SYMBOLS = {
     "erofs": "EROFS_FS", "squashfs": "SQUASHFS", "isofs": "ISO9660_FS", "virtio_blk": "VIRTIO_BLK",
     "sd_mod": "BLK_DEV_SD", "nvme": "BLK_DEV_NVME", "xen_blkfront": "XEN_BLKDEV_FRONTEND",
@@ -119,7 +120,7 @@ def check(found: Drivers, root: Root, config: Config | None) -> None:
 
 
 def _entries(system: System, root: Root, found: Drivers) -> Iterator[Entry]:
-    names = [*_BUSES, _MODULES[root.kind], *(["dm_verity"] if root.verity else [])]
+    names = [_PANIC, *_BUSES, _MODULES[root.kind], *(["dm_verity"] if root.verity else [])]
     modules = found.closure(names)
     paths = [f"m/{entry.path.rpartition('/')[2]}" for entry in modules]
     for folder in ("dev", "m", "root", "sys"):

@@ -56,13 +56,13 @@ def predict(
     """The registers that follow from a unified kernel image, started by firmware itself.
 
     With ``keys``, by role, on a machine with Secure Boot and just these, and then also the
-    register of what it trusts; otherwise on one without.  Raises LK0772 and LK0777 for what is no
+    register of what it trusts; otherwise on one without.  Raises LK0772 and LK0764 for what is no
     such image.
     """
-    head = pe.read(pe.head(program), "LK0777", _WHAT)
+    head = pe.read(pe.head(program), "LK0764", _WHAT)
     sections = {each.name: each for each in head.sections if each.size}
     if any(name not in sections for name in _NEEDED):
-        raise pe.bad("LK0777", _WHAT, "it has no kernel or no command line")
+        raise pe.bad("LK0764", _WHAT, "it has no kernel or no command line")
     started = _started(program) if keys else _started(program, sections[".linux"])
     found = [
         Register(4, _of(started), "the program that firmware starts"),
@@ -187,6 +187,6 @@ def _bytes(program: BinaryIO, section: Section) -> Iterator[bytes]:
     while left:
         data = program.read(min(CHUNK, left))
         if not data:
-            raise pe.bad("LK0777", _WHAT, "it is cut short")
+            raise pe.bad("LK0764", _WHAT, "it is cut short")
         left -= len(data)
         yield data

@@ -74,7 +74,7 @@ def test_what_is_no_image(tmp_path):
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(Error) as caught:
             registers(tmp_path / "x")
-        assert caught.value.code == "LK0777"
+        assert caught.value.code == "LK0764"
 
 
 A, B = "0a" * 32, "0b" * 32

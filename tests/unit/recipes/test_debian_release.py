@@ -191,6 +191,21 @@ def test_suites_that_cannot_be_reached_are_left_out(made, ring, tmp_path):
     assert found.index("amd64").candidate("abc") is not None
 
 
+def test_a_suite_with_an_old_index_stops_unless_it_is_left_out(made, ring, monkeypatch):
+    monkeypatch.setattr(archives, "_PAUSE_S", 0)
+    made.publish("trixie", [Pkg("abc")])
+    made.publish("trixie-updates", [Pkg("abc", "2")])
+    index = made.root / "dists/trixie-updates/main/binary-amd64/Packages.xz"
+    index.write_bytes(index.read_bytes()[:-1])
+    mirrors = Mirrors((made.url,), ())
+    with pytest.raises(Error) as caught:
+        archives.reach(mirrors, ring, TRANSPORT, NOW).index("amd64")
+    assert caught.value.code == "LK0519"
+    assert caught.value.hint.endswith("--without trixie-updates")
+    found = archives.reach(mirrors, ring, TRANSPORT, NOW, ["trixie-updates"])
+    assert found.index("amd64").candidate("abc").version == "1.0-1"
+
+
 def test_the_main_suite_must_be_there(ring, tmp_path):
     mirrors = Mirrors(((tmp_path / "none").as_uri(),), ())
     assert code(lambda: archives.reach(mirrors, ring, TRANSPORT, NOW)) == "LK0411"

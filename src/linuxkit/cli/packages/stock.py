@@ -10,6 +10,7 @@ from linuxkit.base.errors import Error, raise_all
 from linuxkit.cli.packages import identity
 from linuxkit.oci.store import Store, default_root
 from linuxkit.recipes import gittag, stock
+from linuxkit.recipes.debian import archive
 from linuxkit.recipes.debian import lock as locks
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
     lock.add_argument(
         "--keyring", metavar="FILE", action="append", default=[],
         help="trust these OpenPGP keys instead of Debian's; may be repeated",
+    )  # fmt: skip
+    lock.add_argument(
+        "--without", metavar="SUITE", action="append", default=[], choices=archive.FURTHER,
+        help=f"leave out a suite that the mirror cannot serve now ({', '.join(archive.FURTHER)}); "
+        "may be repeated",
     )  # fmt: skip
     lock.set_defaults(run=_lock)
 
@@ -98,7 +104,7 @@ def _refresh(
     refreshed = relock.Refreshed(old, ())
     if recipes:
         store = Store(Path(args.cache) if args.cache else default_root())
-        bench = bench_of(store, [Path(name) for name in args.keyring])
+        bench = bench_of(store, [Path(name) for name in args.keyring], args.without)
         refreshed = relock.refresh(old, recipes, arches, bench)
     lines = relock.differences(old, refreshed.lock)
     print("\n".join(lines) if lines else "no package changes")

@@ -15,7 +15,7 @@ from linuxkit.recipes.debian import control, release, version
 from linuxkit.recipes.debian.control import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from linuxkit.net.http import Transport
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from linuxkit.recipes.debian.mirror import Mirrors
     from linuxkit.recipes.debian.release import Keyring, Release
 
-SUITES = ("trixie", "trixie-updates", "trixie-security")
-_NEEDED = SUITES[0]
+_NEEDED = "trixie"
+FURTHER = ("trixie-updates", "trixie-security")  # what was mended since, which may be left out
+SUITES = (_NEEDED, *FURTHER)
 _NOT_THERE = frozenset({"LK0410", "LK0411", "LK0412", "LK0413", "LK0506"})
 _TRIES = 3
 _PAUSE_S = 2.0
@@ -53,7 +54,7 @@ class Archive:
         index = Index()
         for name, suite in self.suites.items():
             with events.task("download", f"package index {name} {arch}"):
-                index.add(name, self._packages(suite, arch))
+                index.add(name, self._packages(name, suite, arch))
         return index
 
     def source(self, name: str) -> tuple[SourceFile, ...]:
@@ -75,10 +76,16 @@ class Archive:
             raise Error("LK0502", f'Debian has no source package "{name}"')
         return found
 
-    def _packages(self, suite: Suite, arch: str) -> bytes:
-        return self._patiently(
-            partial(release.packages, suite.base, suite.release, arch, self._transport)
-        )
+    def _packages(self, name: str, suite: Suite, arch: str) -> bytes:
+        try:
+            return self._patiently(
+                partial(release.packages, suite.base, suite.release, arch, self._transport)
+            )
+        except Error as error:
+            if error.code != "LK0519" or name not in FURTHER:
+                raise
+            hint = f"{error.hint}, or go on without what it has mended: --without {name}"
+            raise Error(error.code, error.message, hint=hint) from error
 
     @staticmethod
     def _patiently(fetch: Callable[[], bytes]) -> bytes:
@@ -92,14 +99,20 @@ class Archive:
         raise AssertionError
 
 
-def reach(mirrors: Mirrors, keyring: Keyring, transport: Transport, now: datetime) -> Archive:
-    """Fetch and check the releases of all suites.
+def reach(
+    mirrors: Mirrors,
+    keyring: Keyring,
+    transport: Transport,
+    now: datetime,
+    without: Collection[str] = (),
+) -> Archive:
+    """Fetch and check the releases of all suites but ``without``, some of :data:`FURTHER`.
 
     The main suite must be there; another one that cannot be *reached* is told to the listener
     and left out.  Anything wrong with a signature or a date is an error for every suite.
     """
     found: dict[str, Suite] = {}
-    for name in SUITES:
+    for name in (suite for suite in SUITES if suite not in without):
         try:
             found[name] = _suite(name, mirrors.archives(name), keyring, transport, now)
         except Error as error:

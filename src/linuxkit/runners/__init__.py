@@ -93,7 +93,7 @@ def run(
         machine.close()
         result = machine.result(timed_out=timed_out)
         for line in machine.said:
-            events.note(f"QEMU: {line}", level="debug")
+            events.note(f"{machine.emulator}: {line}", level="debug")
         return result
 
 

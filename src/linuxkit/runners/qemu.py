@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import shutil
 import socket
@@ -20,6 +21,7 @@ from linuxkit.base.platform import arch as find_arch
 from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
 from linuxkit.runners import accel, control, disks, firmware, tpm
+from linuxkit.runners.qmp import Qmp
 from linuxkit.runners.report import PORT
 from linuxkit.runners.running import Running, Wires
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from linuxkit.runners.firmware import Firmware
     from linuxkit.runners.options import Forward, Options
 
+_GRACE_S = 3.0
 _DEBIAN = {"amd64": "qemu-system-x86", "arm64": "qemu-system-arm"}
 _MACHINE = {"amd64": "q35", "arm64": "virt", "riscv64": "virt", "s390x": "s390-ccw-virtio"}
 # Others that may be chosen, and the bus of their virtio devices.
@@ -225,11 +228,12 @@ def start(
             theirs.enter_context(other)
         report, qmp = (other.fileno() for _, other in pairs)
         host = Host(chosen, report, qmp, drives, lines, identity, found, seed)
-        helpers = []
+        after = []
         if options.tpm:
             tpm.check(artifact.arch, machine)
             helper, wire = tpm.start(state.absolute() / "tpm")
-            helpers.append(helper)
+            # It writes down what it knows when QEMU has ended.
+            after.append(functools.partial(proc.finish, helper, _GRACE_S))
             ours.callback(proc.finish, helper, 0)
             host = host._replace(tpm=theirs.enter_context(wire).fileno())
         argv = (str(program), *command(artifact, options, host))
@@ -242,8 +246,8 @@ def start(
         ours.pop_all()  # from here on they are the machine's
     # A machine without ACPI has no power switch that its kernel could use.
     switch = machine != "microvm"
-    wires = Wires(pairs[0][0], pairs[1][0])
-    return Running(process, argv, wires, began, sink, switch=switch, helpers=helpers)
+    wires = Wires(pairs[0][0], Qmp(pairs[1][0]))
+    return Running(process, argv, wires, began, sink, switch=switch, after=after)
 
 
 def _warn(artifact: Artifact, options: Options) -> None:

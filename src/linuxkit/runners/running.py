@@ -7,12 +7,12 @@ called from any thread.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import selectors
 import sys
 import threading
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from linuxkit.base import proc
@@ -23,22 +23,24 @@ from linuxkit.runners.result import Result, judge
 if TYPE_CHECKING:
     import socket
     import subprocess
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from linuxkit.runners.qmp import Qmp
 
 _CHUNK = 1 << 16
 _CONSOLE = 8 << 20  # bytes of console output kept, the newest
 _STDERR = 1 << 16
-_QMP_LINE = 1 << 20
 _DRAIN_S = 1.0
 _GRACE_S = 3.0
 _TAIL_LINES = 15
+NO_DEATHS: Mapping[int, str] = MappingProxyType({})
 
 
 class Wires(NamedTuple):
-    """Our ends of the channels to QEMU."""
+    """Our ends of the channels to the emulator."""
 
     report: socket.socket
-    control: socket.socket
+    control: Qmp | None  # None: it takes no orders
 
     @staticmethod
     @contextlib.contextmanager
@@ -77,15 +79,19 @@ class Running:
         began: float,
         sink: Callable[[bytes], None] | None = None,
         *,
+        emulator: str = "QEMU",
         switch: bool = True,
-        helpers: Sequence[subprocess.Popen[bytes]] = (),
+        deaths: Mapping[int, str] = NO_DEATHS,
+        after: Sequence[Callable[[], None]] = (),
     ) -> None:
         """``sink`` is called with what the console shows, on the reading thread.
 
         ``switch``: whether the guest can turn the machine off; if not, it is done for it.
-        ``helpers`` are programs that the machine needs, which end after it.
+        ``deaths``: the reasons that exit statuses of an ``emulator`` without orders stand for.
+        ``after`` is called when the machine has ended, as for programs that it needed.
         """
-        self._helpers = helpers
+        self.emulator = emulator
+        self._deaths, self._after = deaths, after
         self.argv = tuple(argv)
         self._sink = sink
         self._switch = switch
@@ -94,10 +100,9 @@ class Running:
         self._began = began
         self._changed = threading.Condition()
         self._guest = Guest()
-        self._report, self._qmp = Lines(), Lines(_QMP_LINE)
+        self._report = Lines()
         self._console, self._stderr = bytearray(), bytearray()
-        self._up = False  # QEMU answers: the machine was made and runs
-        self._reason = ""
+        self._killed = False
         self._code: int | None = None
         self._elapsed_s = 0.0
         self._pidfd = os.pidfd_open(process.pid)
@@ -118,7 +123,7 @@ class Running:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """The last lines QEMU itself wrote, such as warnings."""
+        """The last lines the emulator itself wrote, such as warnings."""
         return tuple(_tail(self._stderr))
 
     @property
@@ -209,17 +214,18 @@ class Running:
     def poweroff(self) -> None:
         """Ask the guest to stop in order: its init, or the power button when that is silent."""
         if self.records:
-            self._send(self._wires.report, b"poweroff\n")
+            self._tell(b"poweroff\n")
         else:
             self.press()
 
     def press(self) -> None:
-        """Press the power button."""
-        self._execute("system_powerdown")
+        """Press the power button, where there is one."""
+        if self._wires.control:
+            self._wires.control.press()
 
     def reboot(self) -> None:
         """Ask the guest's init to restart the machine."""
-        self._send(self._wires.report, b"reboot\n")
+        self._tell(b"reboot\n")
 
     def wait(self, timeout_s: float | None = None) -> Result:
         """Wait until the machine has ended.  Raises LK0805, and LK0802 when QEMU itself failed."""
@@ -231,7 +237,7 @@ class Running:
     def close(self) -> None:
         """End the machine at once, however it does."""
         if not self.ended:
-            self._execute("quit")
+            self._quit()
             self._thread.join(_GRACE_S)
         if not self.ended:
             self._process.kill()
@@ -241,21 +247,23 @@ class Running:
                 with contextlib.suppress(OSError):  # what was typed last may be undeliverable
                     stream.close()
         self._wires.report.close()
-        self._wires.control.close()
-        for helper in self._helpers:
-            proc.finish(helper, _GRACE_S)  # it writes down what it knows
+        if self._wires.control:
+            self._wires.control.close()
+        for finish in self._after:
+            finish()
 
     def result(self, *, timed_out: bool = False) -> Result:
-        """How it ended.  Raises LK0802 and LK0803 when QEMU itself failed."""
+        """How it ended.  Raises LK0802 and LK0803 when the emulator itself failed."""
         code = self._code
         if code is None:
             raise self._failure("LK0805", "the machine still runs")
-        if not timed_out and (code < 0 or (code and not self._up)):
+        reason = self._reason(code)
+        if not timed_out and self._emulator_is_to_blame(code, reason):
             raise self._emulator_failed(code)
         guest = self._guest
         return Result(
-            judge(guest, self._reason, code, timed_out=timed_out),
-            self._reason,
+            judge(guest, reason, code, timed_out=timed_out),
+            reason,
             bool(guest.records),
             guest.ready,
             guest.power,
@@ -265,6 +273,16 @@ class Running:
             self._elapsed_s,
             timed_out,
         )
+
+    def _reason(self, code: int) -> str:
+        if self._wires.control:
+            return self._wires.control.reason
+        return "host-kill" if self._killed else self._deaths.get(code, "")
+
+    def _emulator_is_to_blame(self, code: int, reason: str) -> bool:
+        if self._wires.control:
+            return code < 0 or (code != 0 and not self._wires.control.up)
+        return code != 0 and not reason
 
     def __enter__(self) -> Self:
         return self
@@ -278,8 +296,9 @@ class Running:
         process, wires = self._process, self._wires
         sources: dict[int, Callable[[bytes], None]] = {
             wires.report.fileno(): self._take_report,
-            wires.control.fileno(): self._take_control,
         }
+        if wires.control:
+            sources[wires.control.fileno()] = wires.control.take
         if process.stdout:
             sources[process.stdout.fileno()] = self._take_console
         if process.stderr:
@@ -326,19 +345,7 @@ class Running:
             off = self._guest.power in {"poweroff", "halt"} and not self._switch
             self._changed.notify_all()
         if off:  # the guest has written everything down before it said so
-            self._execute("quit")
-
-    def _take_control(self, data: bytes) -> None:
-        for line in self._qmp.feed(data):
-            match _message(line):
-                case {"QMP": _}:
-                    self._execute("qmp_capabilities")
-                case {"return": _}:
-                    self._up = True
-                case {"event": "SHUTDOWN", "data": {"reason": str(reason)}}:
-                    self._reason = reason
-                case _:
-                    pass  # other events, and what is not for us
+            self._quit()
 
     def _take_console(self, data: bytes) -> None:
         if self._sink:
@@ -352,18 +359,22 @@ class Running:
         self._stderr += data
         del self._stderr[:-_STDERR]
 
-    def _execute(self, order: str) -> None:
-        self._send(self._wires.control, json.dumps({"execute": order}).encode() + b"\n")
+    def _quit(self) -> None:
+        if self._wires.control:
+            self._wires.control.quit()
+        else:
+            self._killed = True
+            self._process.kill()
 
-    @staticmethod
-    def _send(wire: socket.socket, data: bytes) -> None:
+    def _tell(self, order: bytes) -> None:
+        """Tell the guest's init."""
         with contextlib.suppress(OSError):  # it has just ended
-            wire.sendall(data)
+            self._wires.report.sendall(order)
 
     # Failures
 
     def _failure(self, code: str, message: str) -> Error:
-        shown = [("console", self._console), ("QEMU", self._stderr)]
+        shown = [("console", self._console), (self.emulator, self._stderr)]
         detail = "\n".join(f"{who}: {line}" for who, text in shown for line in _tail(text))
         return Error(code, message, detail=detail)
 
@@ -377,7 +388,7 @@ class Running:
                 hint="publish another port, for example --publish 8080:80",
                 detail=detail,
             )
-        return Error("LK0802", f"QEMU {proc.status(code)}", detail=detail)
+        return Error("LK0802", f"{self.emulator} {proc.status(code)}", detail=detail)
 
 
 def _read(handle: int) -> bytes:
@@ -385,14 +396,6 @@ def _read(handle: int) -> bytes:
         return os.read(handle, _CHUNK)
     except ConnectionResetError:
         return b""
-
-
-def _message(line: bytes) -> object:
-    """A message of QEMU's machine protocol; None for what is none, as --qemu may be anything."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
 
 
 def _tail(text: bytearray) -> list[str]:

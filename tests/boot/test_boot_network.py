@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import re
 import subprocess
 import time
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from linuxkit.runners.options import Disk
-from support.machines import HEAD, exited, free_port, step, use
+from support.machines import FULL, free_port, start_all, step, use
 from support.tools import need
+from support.wireguard import Peer
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
 BOOT_S = 400
-FULL = HEAD.replace('"@pkg:kernel"', '"@pkg:kernel-full"')
 
 NETWORK = """\
 hostname: set-up
@@ -67,34 +64,11 @@ def test_network_and_settings(workshop, boot, tmp_path):
         + use("swap", "swap", '["/swap.sh", "--path", "/var/lib/data/swap", "--size", "16M", "--condition", "part:/var/lib/data:true"]')
         + step("swaps", "test $(grep -c file /proc/swaps) = 1 && grep -q 16380 /proc/swaps")
     )  # fmt: skip
-    machine = started(boot, workshop.build, yml, folder=tmp_path, disks=(Disk(tmp_path / "data.img", 400, "raw"),), devices=CARDS)
+    machine = start_all(boot, workshop, yml, timeout_s=BOOT_S, state=tmp_path / "state", memory_mib=768, disks=(Disk(tmp_path / "data.img", 400, "raw"),), devices=CARDS)
     for words in (b"-P INPUT ACCEPT", b"tcp --dport 9 -j DROP", b"/var/lib/data has ", b"no swap"):
         assert words in machine.console, words
     machine.poweroff()
     assert machine.wait(120).status == 0
-
-
-def started(boot, artifact_of, yml, *, folder, disks, devices=()):
-    """A machine all whose onboot containers have ended well."""
-    before, onboot, services = re.split("(?<=onboot:)|(?=services:)", yml + ("" if "services:" in yml else "services: []\n"))
-    # so that one boot tells of all that is wrong
-    yml = before + onboot.replace("}\n", ", onFailure: continue}\n") + services
-    machine = boot(artifact_of(yml), disks=disks, devices=devices, state=folder / "state", memory_mib=768)
-    machine.wait_ready(timeout_s=BOOT_S)
-    names = re.findall(r"^  - {name: ([a-z-]+)", onboot, re.MULTILINE)
-    assert len(names) == onboot.count("\n") - 1
-    assert [name for name in exited(machine) if name != "network"] == names
-    return machine
-
-
-class Peer:
-    """A key pair of WireGuard."""
-
-    def __init__(self) -> None:
-        key = X25519PrivateKey.generate()
-        raw, plain, none = serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
-        self.private = base64.b64encode(key.private_bytes(raw, plain, none)).decode()
-        self.public = base64.b64encode(key.public_key().public_bytes(raw, serialization.PublicFormat.Raw)).decode()
 
 
 def side(number: int, own: Peer, other: Peer, shared: str, services: str) -> str:

@@ -6,6 +6,7 @@ One store serves a whole test session; LINUXKIT_TEST_CACHE names one that outliv
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 import urllib.request
@@ -15,6 +16,7 @@ import linuxkit
 from linuxkit import runners
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from linuxkit.build.artifact import Artifact
@@ -26,6 +28,7 @@ kernel:
   cmdline: "console=ttyS0 quiet panic=-1"
 init: ["@pkg:init", "@pkg:crun"]
 """
+FULL = HEAD.replace('"@pkg:kernel"', '"@pkg:kernel-full"')
 
 
 class Workshop:
@@ -123,3 +126,21 @@ def exited(machine: Running) -> list[str]:
         r.name.split("-", 1)[1] for r in machine.records
         if r.event == "unit" and r.name.startswith("onboot/") and r.state == "exited"
     ]  # fmt: skip
+
+
+def start_all(
+    boot: Callable[..., Running], workshop: Workshop, text: str, *, timeout_s: float, **options: object
+) -> Running:
+    """A machine all whose onboot containers have ended well; one boot tells of all that have not.
+
+    Containers that the YAML's other keys add, as ``network:`` does, stop the boot by themselves.
+    """
+    text += "" if "services:" in text else "services: []\n"
+    before, onboot, services = re.split("(?<=onboot:)|(?=services:)", text)
+    text = before + onboot.replace("}\n", ", onFailure: continue}\n") + services
+    names = re.findall(r"^  - {name: ([a-z0-9-]+)", onboot, re.MULTILINE)
+    assert len(names) == onboot.count("\n") - 1
+    machine = boot(workshop.build(text), **options)
+    machine.wait_ready(timeout_s=timeout_s)
+    assert [name for name in exited(machine) if not name.startswith("network")] == names
+    return machine

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from support.machines import Workshop, cache_folder
+
+ROOT = Path(__file__).parents[2]
+LINUXKIT = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +40,29 @@ def boot(workshop, need):
         machine.close()
         said = [f"--- console\n{machine.console.decode(errors='replace')}", "--- records"]
         print("\n".join([*said, *map(str, machine.records)]))  # noqa: T201 - for a failure's report
+
+
+@pytest.fixture
+def linuxkit(tmp_path, workshop):
+    """The program, with machines of its own; what still runs at the end is killed."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(tmp_path)}
+
+    def run(*words: str, status: int = 0, timeout_s: float = 120) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [*LINUXKIT, *words], env=env, capture_output=True, text=True, check=False,
+            cwd=tmp_path, timeout=timeout_s,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    run.env, run.program = env, LINUXKIT
+    yield run
+    for facts in tmp_path.glob("linuxkit/machines/*/machine.json"):
+        value = json.loads(facts.read_text())
+        for pid in (value["pid"], value["emulator"]):
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except FileNotFoundError:
+                continue
+            if b"linuxkit" in line or b"qemu" in line:
+                os.kill(pid, signal.SIGKILL)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -20,9 +18,7 @@ from support.machines import HEAD
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
 BOOT_S = 240
-LINUXKIT = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
 
 
 def service(name: str, script: str, *keys: str) -> str:
@@ -83,32 +79,6 @@ int main(void)
 """
 
 
-@pytest.fixture
-def linuxkit(tmp_path, workshop):
-    """The program, with machines of its own; what still runs at the end is killed."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(tmp_path)}
-
-    def run(*words: str, status: int = 0, timeout_s: float = 120) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            [*LINUXKIT, *words], env=env, capture_output=True, text=True, check=False,
-            cwd=tmp_path, timeout=timeout_s,
-        )  # fmt: skip
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
-
-    run.env = env
-    yield run
-    for facts in tmp_path.glob("linuxkit/machines/*/machine.json"):
-        value = json.loads(facts.read_text())
-        for pid in (value["pid"], value["emulator"]):
-            try:
-                line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except FileNotFoundError:
-                continue
-            if b"linuxkit" in line or b"qemu" in line:
-                os.kill(pid, signal.SIGKILL)
-
-
 def until(true, timeout_s: float = BOOT_S) -> None:
     end = time.monotonic() + timeout_s
     while not true():
@@ -140,7 +110,7 @@ def test_a_machine_in_the_background(workshop, linuxkit, tmp_path):
     assert "done once" in linuxkit("logs", "box", "once").stdout
     assert "services/broken failed: status 9" in linuxkit("logs", "box").stdout
     with subprocess.Popen(
-        [*LINUXKIT, "logs", "-f", "box", "counter"], env=linuxkit.env, stdout=subprocess.PIPE, text=True
+        [*linuxkit.program, "logs", "-f", "box", "counter"], env=linuxkit.env, stdout=subprocess.PIPE, text=True
     ) as follower:
         first = [follower.stdout.readline() for _ in range(3)]
         assert all(line.startswith("count ") for line in first)

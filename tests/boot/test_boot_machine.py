@@ -188,6 +188,7 @@ def test_a_machine_and_its_helpers(workshop, linuxkit, tmp_path, monkeypatch):
         until(lambda: not machine.alive)
     result = machines.find("helped").result
     assert (result["power"], result["status"], result["failed"]) == ("poweroff", 0, [])
+    assert {"services/auditd", "services/kmsg"} <= {r.name for r in machine.records if (r.state, r.status) == ("stopped", 0)}
     assert ("onshutdown/000-last", "exited") in [(r.name, r.state) for r in machine.records]
     assert clock.asked
 

@@ -56,6 +56,7 @@ def on_disks(uuid: str, *, again: bool) -> str:
         + use("mount-uuid", "mount", mount.format(f'"-uuid", "{uuid}", ' if again else '"-label=TWO", ', "two"))
         + use("mount-next", "mount", mount.format("", "three"))
         + use("luks", "dm-crypt", '["/usr/bin/crypto", "-l", "secret", "/dev/vdd"]')
+        + use("wrong-key", "dm-crypt", '["/usr/bin/sh", "-c", "! crypto -l -k wrong other /dev/vdd && test ! -e /dev/mapper/other"]')
         + use("mount-mapper", "mount", mount.format('"/dev/mapper/secret", ', "secret"))
         + use("mount-device", "mount", mount.format('"-device", "/dev/vde1", ', "five"))
         + use("losetup", "losetup", '["/usr/bin/loopy", "-c", "-s", "24", "-d", "/dev/loop0", "/var/one/test.img"]')

@@ -112,30 +112,6 @@ static bool look_at_gcp(const struct provider *provider, struct found *found)
 	return true;
 }
 
-/* Decodes base64 in place (RFC 4648); -1 when it is none. */
-static long decode_base64(char *text)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	unsigned long bits = 0;
-	int count = 0;
-	char *out = text;
-
-	for (const char *s = text; *s && *s != '='; s++) {
-		const char *digit = strchr(digits, *s);
-
-		if (!digit)
-			return -1;
-		bits = (bits << 6 | (unsigned long)(digit - digits)) & 0xffffff;
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			*out++ = (char)(bits >> count & 0xff);
-		}
-	}
-	*out = '\0';
-	return out - text;
-}
-
 /* https://learn.microsoft.com/azure/virtual-machines/instance-metadata-service */
 static bool look_at_azure(const struct provider *provider, struct found *found)
 {
@@ -246,14 +222,38 @@ static bool look_at_scaleway(const struct provider *provider, struct found *foun
 	return true;
 }
 
+/* https://deploy.equinix.com/developers/docs/metal/server-metadata/metadata/ */
+static bool look_at_equinix(const struct provider *provider, struct found *found)
+{
+	const struct json *said;
+	const char *iqn;
+
+	if (!get(provider, "/metadata", ""))
+		return false;
+	said = json_read(answer.body, answer.length);
+	iqn = json_text(said, "iqn");
+	if (!json_text(said, "id") || !iqn || strncmp(iqn, "iqn.", 4) != 0)
+		return false;
+	store_text("instance_id", json_text(said, "id"));
+	store_text("location", json_text(said, "metro"));
+	keep_hostname(found, json_text(said, "hostname"));
+	keep_json_keys(json_get(said, "ssh_keys"), NULL);
+	keep_fact(provider, "/2009-04-04/meta-data/public-ipv4", "", "public_ipv4");
+	keep_fact(provider, "/2009-04-04/meta-data/local-ipv4", "", "local_ipv4");
+	if (get(provider, "/userdata", "") && strncmp(answer.body, "#!ipxe", 6) != 0)
+		keep_userdata(found, answer.body, answer.length); /* a script for iPXE has done its work */
+	return true;
+}
+
 const struct provider cloud_providers[] = {
-	{"aws", LINK_LOCAL, look_at_aws},
-	{"gcp", LINK_LOCAL, look_at_gcp},
-	{"azure", LINK_LOCAL, look_at_azure},
-	{"hetzner", LINK_LOCAL, look_at_hetzner},
-	{"openstack", LINK_LOCAL, look_at_openstack},
-	{"vultr", LINK_LOCAL, look_at_vultr},
-	{"digitalocean", LINK_LOCAL, look_at_digitalocean},
-	{"scaleway", "169.254.42.42", look_at_scaleway},
+	{"aws", LINK_LOCAL, false, look_at_aws},
+	{"gcp", LINK_LOCAL, false, look_at_gcp},
+	{"azure", LINK_LOCAL, false, look_at_azure},
+	{"hetzner", LINK_LOCAL, false, look_at_hetzner},
+	{"openstack", LINK_LOCAL, false, look_at_openstack},
+	{"vultr", LINK_LOCAL, false, look_at_vultr},
+	{"digitalocean", LINK_LOCAL, false, look_at_digitalocean},
+	{"scaleway", "169.254.42.42", false, look_at_scaleway},
+	{"equinixmetal", "metadata.platformequinix.com", true, look_at_equinix},
 };
 const size_t cloud_provider_count = sizeof cloud_providers / sizeof cloud_providers[0];

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "json.h"
 #include "provider.h"
 #include "store.h"
 
@@ -43,43 +42,13 @@ static void read_label(int fd, char label[33])
 	label[length] = '\0';
 }
 
-/* "local-hostname: NAME" of NoCloud's meta-data, which is YAML; most write one key a line. */
-static void read_lines(char *text, struct found *found)
-{
-	static const char key[] = "local-hostname:";
-
-	for (char *line = strtok(text, "\r\n"); line; line = strtok(NULL, "\r\n")) {
-		char *value = line + sizeof key - 1;
-
-		if (strncmp(line, key, sizeof key - 1) != 0)
-			continue;
-		value += strspn(value, " \t\"'");
-		value[strcspn(value, " \t\"'#")] = '\0';
-		keep_hostname(found, value);
-	}
-}
-
 static void read_metadata(int folder, const char *path, struct found *found)
 {
 	size_t length = 0;
 	char *text = file_read(folder, path, &length);
-	char *copy = text ? strdup(text) : NULL;
-	const struct json *said, *keys;
 
-	said = text ? json_read(text, length) : NULL;
-	if (said) {
-		store_text("instance_id", json_text(said, "instance-id"));
-		store_text("instance_id", json_text(said, "uuid"));
-		keep_hostname(found, json_text(said, "hostname"));
-		keep_hostname(found, json_text(said, "local-hostname"));
-		keys = json_get(said, "public_keys");
-		keys = keys ? keys : json_get(said, "public-keys");
-		for (const struct json *key = keys ? keys->first : NULL; key; key = key->next)
-			keep_keys(key->kind == JSON_TEXT ? key->text : NULL);
-	} else if (copy) {
-		read_lines(copy, found);
-	}
-	free(copy);
+	if (text)
+		keep_metadata(text, length, found);
 	free(text);
 }
 

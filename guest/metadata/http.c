@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdint.h>
@@ -49,6 +50,23 @@ static bool take_low_port(int fd)
 	return false;
 }
 
+/* A name is looked up by the system's resolver, which gives up after ten seconds. */
+static bool find_address(const char *address, struct in_addr *ret)
+{
+	const struct addrinfo wanted = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found;
+	struct sockaddr_in first;
+
+	if (inet_pton(AF_INET, address, ret) == 1)
+		return true;
+	if (getaddrinfo(address, NULL, &wanted, &found) != 0)
+		return false;
+	memcpy(&first, found->ai_addr, sizeof first);
+	freeaddrinfo(found);
+	*ret = first.sin_addr;
+	return true;
+}
+
 static int open_link(const char *address, bool privileged, int64_t end)
 {
 	struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(PORT)};
@@ -58,7 +76,7 @@ static int open_link(const char *address, bool privileged, int64_t end)
 
 	if (fd < 0)
 		return -1;
-	if (inet_pton(AF_INET, address, &server.sin_addr) == 1 && (!privileged || take_low_port(fd))) {
+	if (find_address(address, &server.sin_addr) && (!privileged || take_low_port(fd))) {
 		if (connect(fd, (struct sockaddr *)&server, sizeof server) == 0)
 			return fd;
 		if (errno == EINPROGRESS && wait_for(fd, POLLOUT, end) &&

@@ -1,5 +1,5 @@
 #pragma once
-/* What one small HTTP/1.1 request to a link-local server needs: no names, no TLS, no redirects. */
+/* What one small HTTP/1.1 request to a server nearby needs: no TLS, no redirects. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,7 +13,7 @@ struct answer {
 	size_t length;
 };
 
-/* Whether something listens at the address within two seconds. */
+/* Whether something listens at the address, or the name's, within two seconds. */
 bool http_is_there(const char *address);
 
 /* Asks `address` on port 80; `fields` are lines that end with CR LF.  With `privileged` the

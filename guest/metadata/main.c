@@ -1,8 +1,8 @@
 /*
  * Finds out what the machine was told by who started it, and writes it down:
  *   metadata [-o FOLDER] [PROVIDER | file=PATH ...]
- * Without a provider: clouds, then CDs and disks, then the firmware.  The first one that knows something
- * is taken.  FOLDER is /run/config.
+ * Without a provider: clouds, VMware, then CDs and disks, then the firmware.  The first one that knows
+ * something is taken.  FOLDER is /run/config.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,9 @@
 #include "store.h"
 
 static const struct provider local_providers[] = {
-	{"cdrom", NULL, disc_look},
-	{"firmware", NULL, firmware_look},
+	{"vmware", NULL, false, vmware_look},
+	{"cdrom", NULL, false, disc_look},
+	{"firmware", NULL, false, firmware_look},
 };
 static struct found found;
 
@@ -78,7 +79,7 @@ static const struct provider *find(const char *name)
 static bool try_all(void)
 {
 	for (size_t i = 0; i < cloud_provider_count; i++)
-		if (try_one(&cloud_providers[i]))
+		if (!cloud_providers[i].only_named && try_one(&cloud_providers[i]))
 			return true;
 	for (size_t i = 0; i < sizeof local_providers / sizeof local_providers[0]; i++)
 		if (try_one(&local_providers[i]))

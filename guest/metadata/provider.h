@@ -12,7 +12,8 @@ struct found {
 
 struct provider {
 	const char *name;
-	const char *address; /* of its server; NULL: it has none */
+	const char *address; /* of its server, or a name; NULL: it has none */
+	bool only_named;     /* not asked unless somebody wants this one */
 	bool (*look)(const struct provider *provider, struct found *found);
 };
 
@@ -21,6 +22,7 @@ extern const size_t cloud_provider_count;
 
 bool disc_look(const struct provider *provider, struct found *found);
 bool firmware_look(const struct provider *provider, struct found *found);
+bool vmware_look(const struct provider *provider, struct found *found);
 
 /* Reads a file of at most 1 MiB; NULL when it cannot.  To be freed. */
 char *file_read(int folder, const char *path, size_t *length);
@@ -33,3 +35,10 @@ void keep_userdata(struct found *found, const char *data, size_t length);
 
 /* Adds every line of a text to the keys that may log in. */
 void keep_keys(const char *text);
+
+/* Keeps the name, the number and the keys that a text has which is JSON, or YAML of one key a line.
+ * The text is changed. */
+void keep_metadata(char *text, size_t length, struct found *found);
+
+/* Decodes base64 (RFC 4648), which may have line ends in it, in place; -1 when it is none. */
+long decode_base64(char *text);

@@ -22,10 +22,13 @@ DATA = '{"app": {"entries": {"file": {"content": "one\\n", "perm": "0600"}, "in"
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
+    """The program, on a VMware of ours where the environment says so."""
     need("unshare")
     made = tmp_path_factory.mktemp("metadata") / "metadata"
-    sources = sorted(METADATA.glob("*.c"))
-    done = subprocess.run([need("gcc"), *STRICT, *SANITIZE, *sources, "-o", made], capture_output=True, text=True, check=False)
+    sources = [*sorted(METADATA.glob("*.c")), GUEST / "tests" / "fake_backdoor.c"]
+    sources.remove(METADATA / "backdoor.c")
+    flags = [*STRICT, *SANITIZE, f"-I{METADATA}"]
+    done = subprocess.run([need("gcc"), *flags, *sources, "-o", made], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return made
 
@@ -104,16 +107,24 @@ SCALEWAY = {
     ),
     "GET /user_data/cloud-init": {"body": DATA, "low": True},
 }  # fmt: skip
+EQUINIX = {
+    "GET /metadata": {"body": json.dumps(
+        {"id": "i-1", "hostname": "vm", "iqn": "iqn.2026-01.net.packet:device.1", "metro": "am", "ssh_keys": [KEY, KEY + "2"]}
+    ), "need": f"Host: {cloud.NAME}"},
+    "GET /2009-04-04/meta-data/public-ipv4": "203.0.113.1",
+    "GET /userdata": DATA,
+}  # fmt: skip
 CLOUDS = {
     "aws": AWS, "gcp": GCP, "azure": AZURE, "openstack": OPENSTACK, "hetzner": HETZNER,
-    "digitalocean": DIGITALOCEAN, "vultr": VULTR, "scaleway": SCALEWAY,
+    "digitalocean": DIGITALOCEAN, "vultr": VULTR, "scaleway": SCALEWAY, "equinixmetal": EQUINIX,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CLOUDS)
 def test_each_cloud_is_known_and_read(ask, name):
     address = cloud.ADDRESSES[name == "scaleway"]
-    done, found = ask(CLOUDS[name], address=address)
+    words = [name] if name == "equinixmetal" else []
+    done, found = ask(CLOUDS[name], *words, address=address)
     assert done["out"] == f"metadata: found by {name}\n"
     assert done["err"] == ""
     assert (found["provider"], found["instance_id"]) == (name, "i-1")
@@ -122,8 +133,59 @@ def test_each_cloud_is_known_and_read(ask, name):
     assert (found["app/file"], found["app/in/er"]) == ("one\n", "")
     assert found["hostname"] == done["hostname"]
     assert done["hostname"].split(".")[0] in {"vm", "ip-10-0-0-1"}
-    if name in {"aws", "hetzner", "digitalocean", "scaleway"}:
+    if name in {"aws", "hetzner", "digitalocean", "scaleway", "equinixmetal"}:
         assert found["public_ipv4"] == "203.0.113.1"
+
+
+def test_a_server_with_a_name_is_asked_only_when_it_is_named(ask):
+    done, found = ask(EQUINIX)
+    assert found == {}
+    assert not [what for what in done["asked"] if what in EQUINIX]
+    _, found = ask({**EQUINIX, "GET /userdata": "#!ipxe\nboot"}, "equinixmetal")
+    assert (found["location"], "userdata" in found) == ("am", False)
+    other = json.dumps({"id": "i-1", "hostname": "vm"})
+    assert ask({"GET /metadata": other, "GET /userdata": DATA}, "equinixmetal")[1].keys() == found.keys()
+
+
+VMWARE = {"VMWARE": "yes", "GUESTINFO_userdata": DATA}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"GUESTINFO_metadata": "instance-id: 'i-1' # ours\nlocal-hostname: vm\n"},
+        {"GUESTINFO_metadata": json.dumps({"instance-id": "i-1", "local-hostname": "vm"})},
+        {"GUESTINFO_metadata": base64.b64encode(b"instance-id: i-1\nlocal-hostname: vm\n").decode(),
+         "GUESTINFO_metadata_encoding": "base64", "GUESTINFO_userdata_encoding": "b64",
+         "GUESTINFO_userdata": base64.encodebytes(DATA.encode()).decode()},
+    ],
+    ids=["yaml", "json", "base64"],
+)  # fmt: skip
+def test_vmware(ask, env):
+    done, found = ask({}, address=cloud.ADDRESSES[1], **{**VMWARE, **env})
+    assert (done["out"], done["err"]) == ("metadata: found by vmware\n", "")
+    assert (found["provider"], found["instance_id"], found["hostname"]) == ("vmware", "i-1", "vm")
+    assert (found["userdata"], found["app/file"], done["hostname"]) == (DATA, "one\n", "vm")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"GUESTINFO_userdata_encoding": "gzip+base64"},
+        {"GUESTINFO_userdata_encoding": "base64"},  # and it is none
+        {"GUESTINFO_userdata": "---"},
+        {"GUESTINFO_userdata": " "},
+        {"GUESTINFO_userdata": ""},
+        {"HUGE": "yes"},
+        *({"FAULT": str(step)} for step in range(6)),
+    ],
+    ids=str,
+)
+def test_vmware_that_says_nothing_of_use(ask, env):
+    done, found = ask({}, "vmware", **{**VMWARE, **env})
+    assert found == {}
+    assert done["out"] == "metadata: nobody has told this machine anything\n"
+    assert ("only base64 is decoded" in done["err"]) == ("gzip" in str(env))
 
 
 def test_nobody_is_there(ask):

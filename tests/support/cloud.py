@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 ADDRESSES = ("169.254.169.254", "169.254.42.42")
+NAME = "metadata.platformequinix.com"
 
 
-def ask(program: Path, folder: Path, routes: dict[str, object], *words: str, address: str = ADDRESSES[0]):
+def ask(program: Path, folder: Path, routes: dict[str, object], *words: str, address: str = ADDRESSES[0], **env: str):
     """Run the program against ``routes``: "METHOD PATH" → body, or {status, head, body, need, low, raw}.
 
+    ``NAME`` is the name of the first address there, and nobody else has one.
     Returns its status, its output, the requests that came, and the host's name afterwards.
     """
-    request = {"argv": [str(program), "-o", str(folder), *words], "routes": routes, "address": address}
+    request = {"argv": [str(program), "-o", str(folder), *words], "routes": routes, "address": address, "env": env}
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--net", "--uts", sys.executable, __file__],
+        ["unshare", "--map-root-user", "--mount", "--net", "--uts", sys.executable, __file__],
         input=json.dumps(request), capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -85,8 +90,16 @@ def main() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in ADDRESSES:
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for path, text in (("hosts", f"{ADDRESSES[0]} {NAME}\n"), ("resolv.conf", "nameserver 127.0.0.1\n")):
+            (Path(folder) / path).write_text(text)
+            subprocess.run(["mount", "--bind", f"{folder}/{path}", f"/etc/{path}"], check=True)
+        act(request)
+
+
+def act(request: dict[str, Any]) -> None:
     server = Server(request["routes"], request["address"])
-    done = subprocess.run(request["argv"], capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(request["argv"], capture_output=True, text=True, check=False, timeout=50, env={**os.environ, **request["env"]})
     name = Path("/proc/sys/kernel/hostname").read_text().strip()
     result = {"status": done.returncode, "out": done.stdout, "err": done.stderr, "asked": server.asked, "hostname": name}
     json.dump(result, sys.stdout)

@@ -47,6 +47,27 @@ static ssize_t read_all(const char *path, char *bytes, size_t size)
 	return got < 0 ? got : (ssize_t)done;
 }
 
+/*
+ * The runtime sets a service's limits, but not all set those of a command in its container.  What is lower
+ * already stays: nobody gets more here.
+ */
+static int lower_limits(const struct record *record)
+{
+	for (size_t i = 0; i < record->limit_count; i++) {
+		const struct limit *limit = &record->limits[i];
+		struct rlimit now;
+
+		if (getrlimit(limit->kind, &now) < 0)
+			return -1;
+		if (limit->most.rlim_max < now.rlim_max)
+			now.rlim_max = limit->most.rlim_max;
+		now.rlim_cur = limit->most.rlim_cur < now.rlim_max ? limit->most.rlim_cur : now.rlim_max;
+		if (setrlimit(limit->kind, &now) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int filter_calls(struct record *record)
 {
 	struct sock_fprog program = {
@@ -77,6 +98,8 @@ int main(int count, char **words)
 	if (problem)
 		return fail(words[1], problem);
 
+	if (lower_limits(&record) < 0)
+		return fail("the limits", strerror(errno));
 	if (!record.jit && prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0) {
 		return fail("memory that is writable and executable", strerror(errno));
 	}

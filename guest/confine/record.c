@@ -1,5 +1,6 @@
 #include "record.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct cursor {
@@ -48,6 +49,31 @@ static const char *add_port(struct ports *ports, const char *value)
 	return NULL;
 }
 
+/* "KIND SOFT HARD" */
+static const char *add_limit(struct record *record, const char *value)
+{
+	unsigned long long numbers[3];
+	struct limit *limit = &record->limits[record->limit_count];
+
+	if (record->limit_count == MAX_LIMITS)
+		return "there are too many limits";
+	for (int i = 0; i < 3; i++) {
+		char *end;
+
+		if (*value < '0' || *value > '9')
+			return "a limit is not three numbers";
+		numbers[i] = strtoull(value, &end, 10);
+		if (*end != (i < 2 ? ' ' : '\0'))
+			return "a limit is not three numbers";
+		value = end + 1;
+	}
+	if (numbers[0] >= MAX_LIMITS)
+		return "a limit is of no kind that there is";
+	*limit = (struct limit){(int)numbers[0], {(rlim_t)numbers[1], (rlim_t)numbers[2]}};
+	record->limit_count++;
+	return NULL;
+}
+
 static const char *allow_running(struct record *record, const char *path)
 {
 	for (size_t i = 0; i < record->path_count; i++) {
@@ -73,6 +99,8 @@ static const char *add(struct record *record, const char *name, const char *valu
 		if (record->path_count == MAX_PATHS)
 			return "there are too many paths";
 		record->paths[record->path_count++] = value;
+	} else if (strcmp(name, "limit") == 0) {
+		return add_limit(record, value);
 	} else if (strcmp(name, "run") == 0) {
 		return allow_running(record, value);
 	} else if (strcmp(name, "bind") == 0) {

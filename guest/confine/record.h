@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/resource.h>
+
 #include <linux/filter.h>
 
 #define RECORD_MAGIC "linuxkit-confine"
@@ -13,6 +15,7 @@
 #define MAX_PATHS 64
 #define MAX_PORTS 256
 #define MAX_FILTER 4096
+#define MAX_LIMITS 16 /* RLIMIT_NLIMITS */
 
 enum landlock_mode { LANDLOCK_OFF, LANDLOCK_BEST_EFFORT, LANDLOCK_ENFORCE };
 
@@ -28,6 +31,11 @@ struct record {
 	size_t path_count;
 	const char *paths[MAX_PATHS]; /* writable; inside of the bytes */
 	bool runnable[MAX_PATHS];     /* whether programs may be run from there all the same */
+	size_t limit_count;
+	struct limit { /* getrlimit(2) */
+		int kind;
+		struct rlimit most;
+	} limits[MAX_LIMITS];
 	struct ports bind;
 	struct ports connect;
 	size_t filter_count;

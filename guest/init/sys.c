@@ -185,6 +185,7 @@ int sys_pipe(int ret_ends[2])
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	(void)fchmod(ends[1], 0622); /* for those whose ids are others and who open /dev/stdout */
 	ret_ends[0] = ends[0];
 	ret_ends[1] = ends[1];
 	return 0;

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-import linuxkit
 from linuxkit.build.sandbox import ranges
-from linuxkit.tree.entry import Bytes, Entry, Kind
-from support.images import image
+from support import probe
 from support.machines import HEAD
 from support.tools import need
 
 pytestmark = [pytest.mark.boot, pytest.mark.slow]
 
-SOURCE = Path(__file__).parent.parent / "support" / "probe.c"
 BOOT_S = 240
 
 YML = (
@@ -107,16 +100,7 @@ def said(workshop, tmp_path_factory):
     """Container → name → result, of all probes in one machine."""
     need("qemu-system-x86_64")
     pytest.importorskip("ziglang")
-    program = tmp_path_factory.mktemp("probe") / "probe"
-    subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-Os", "-static", "-s",
-         "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", SOURCE, "-o", program],
-        check=True,
-    )  # fmt: skip
-    store = linuxkit.open_store(workshop.cache)
-    data = program.read_bytes()
-    files = {"probe": Entry("probe", Kind.FILE, 0o755, content=Bytes(data)), "tmp/": ""}
-    image(store, "docker.io/test/probe:1", files, entrypoint=["/probe"])
+    probe.install(workshop, tmp_path_factory.mktemp("probe"))
     with workshop.boot(YML, memory_mib=768) as machine:
         machine.wait_ready(timeout_s=BOOT_S)
         deadline = time.monotonic() + BOOT_S
@@ -127,12 +111,7 @@ def said(workshop, tmp_path_factory):
             lambda guest: next((r for r in guest.records if r.name == "services/hungry" and r.state == "failed"), None),
             "the hungry one has ended", BOOT_S,
         )  # fmt: skip
-        text = machine.console.decode(errors="replace")
-        records = list(machine.records)
-    found: dict[str, dict[str, str]] = {}
-    for name, key, value in re.findall(r"^\[([a-z]+)\] (\S+) ?(.*?)\r?$", text, re.MULTILINE):
-        found.setdefault(name, {})[key] = " ".join(value.split())
-    return found, records
+        return probe.said(machine.console), list(machine.records)
 
 
 def finished(console: bytes) -> bool:
@@ -222,10 +201,10 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("control", "probe", "wanted"), ROWS)
-def test_a_control_refuses_and_gives_way_to_its_key(said, control, probe, wanted):
+@pytest.mark.parametrize(("control", "name", "wanted"), ROWS)
+def test_a_control_refuses_and_gives_way_to_its_key(said, control, name, wanted):
     found, _ = said
-    assert {name: found[name][probe] for name in wanted} == wanted, control
+    assert {container: found[container][name] for container in wanted} == wanted, control
 
 
 def test_ids_are_those_of_the_plan_and_nobody_elses(said):

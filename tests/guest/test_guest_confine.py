@@ -35,6 +35,7 @@ def test_both_sides_have_the_same_limits():
     assert limits == {
         "MAX_RECORD_BYTES": record.MAX_BYTES, "MAX_PATHS": record.MAX_PATHS,
         "MAX_PORTS": record.MAX_PORTS, "MAX_FILTER": record.MAX_FILTER,
+        "MAX_LIMITS": len(record.LIMITS),
     }  # fmt: skip
     words = dict(re.findall(r'#define (\w+) "([^"]*)"', text))
     assert words == {"RECORD_MAGIC": record.MAGIC, "RECORD_VERSION": record.VERSION}
@@ -45,7 +46,7 @@ def test_it_stays_small(confine):
     for path in CONFINE.glob("*.[ch]"):
         text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
         code += sum(1 for line in text.splitlines() if line.strip())
-    assert code <= 400
+    assert code <= 440
     assert confine.stat().st_size <= 64 * 1024
 
 

@@ -372,6 +372,15 @@ static void tell_ready(void)
 	say("notify", sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&to, sizeof to));
 }
 
+/* Nodes of devices that whoever may make them makes: the null device, and the kernel's log. */
+static void devices(void)
+{
+	say("make-null", mknod("/null", S_IFCHR | 0600, 0x103));
+	try_open("open-made-null", "/null", O_WRONLY);
+	say("make-kmsg", mknod("/kmsg", S_IFCHR | 0600, 0x10b));
+	try_open("open-made-kmsg", "/kmsg", O_WRONLY);
+}
+
 static int devour(void)
 {
 	for (int i = 0; i < 4096; i++) {
@@ -383,6 +392,45 @@ static int devour(void)
 	return 0;
 }
 
+/* Children of children, left behind for whoever reaps here. */
+static int leave_orphans(int wanted)
+{
+	for (int i = 0; i < wanted; i++) {
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(fork() == 0 ? (usleep(50000), 0) : 0);
+		if (child < 0 || waitpid(child, NULL, 0) < 0)
+			return 1;
+	}
+	say_text("orphans", "left");
+	return 0;
+}
+
+/* One line after the other, each said when the disk has it; and bytes that it need not have. */
+static int keep_writing(const char *folder)
+{
+	static char block[65536];
+	char path[256];
+	int kept, noise;
+
+	snprintf(path, sizeof path, "%s/kept", folder);
+	kept = open(path, O_CREAT | O_WRONLY | O_APPEND, 0600);
+	snprintf(path, sizeof path, "%s/noise", folder);
+	noise = open(path, O_CREAT | O_WRONLY, 0600);
+	if (kept < 0 || noise < 0)
+		return 1;
+	for (int i = 1;; i++) {
+		if (dprintf(kept, "%d\n", i) < 0 || fsync(kept) < 0)
+			return 1;
+		printf("kept %d\n", i);
+		for (int n = 0; n < 8; n++)
+			if (pwrite(noise, block, sizeof block, (i * 8 + n) % 256 * (off_t)sizeof block) < 0)
+				return 1;
+		usleep(100000); /* the console of a unit takes some KiB a second */
+	}
+}
+
 int main(int count, char **words)
 {
 	const char *verb = count > 1 ? words[1] : "";
@@ -392,6 +440,12 @@ int main(int count, char **words)
 		return 0;
 	if (strcmp(verb, "devour") == 0)
 		return devour();
+	if (strcmp(verb, "orphans") == 0 && count > 2)
+		return leave_orphans(atoi(words[2]));
+	if (strcmp(verb, "write") == 0 && count > 2)
+		return keep_writing(words[2]);
+	if (strcmp(verb, "devices") == 0)
+		devices();
 	if (strcmp(verb, "listen") == 0) {
 		say("abstract-listen", abstract(true));
 		tell_ready();
@@ -410,6 +464,8 @@ int main(int count, char **words)
 	memory();
 	processes();
 	say_text("done", "ok");
+	if (strcmp(verb, "once") == 0)
+		return 0;
 	for (;;)
 		pause();
 }

@@ -23,6 +23,9 @@ static void right(void)
 	CHECK(!record.runnable[0] && record.runnable[1]);
 	CHECK(record.bind.count == 2 && record.bind.ports[1] == 65535 && !record.bind.any);
 	CHECK(record.connect.any && record.jit);
+	CHECK(READ(HEAD "limit\0" "7 1024 18446744073709551615\0" ONE_STEP) == NULL && record.limit_count == 1);
+	CHECK(record.limits[0].kind == 7 && record.limits[0].most.rlim_cur == 1024);
+	CHECK(record.limits[0].most.rlim_max == RLIM_INFINITY);
 	CHECK(record.filter_count == 1 && record.filter[0].code == 6);
 	CHECK(READ(HEAD "landlock\0best-effort\0" ONE_STEP) == NULL);
 	CHECK(record.landlock == LANDLOCK_BEST_EFFORT && record.path_count == 0 && !record.jit);
@@ -44,6 +47,10 @@ static void wrong(void)
 	WRONG(HEAD "bind\0" "65536\0" ONE_STEP, "a port is no number");
 	WRONG(HEAD "bind\0" "8x\0" ONE_STEP, "a port is no number");
 	WRONG(HEAD "bind\0\0" ONE_STEP, "a port is no number");
+	WRONG(HEAD "limit\0" "7 1\0" ONE_STEP, "a limit is not three numbers");
+	WRONG(HEAD "limit\0" "7 1 -1\0" ONE_STEP, "a limit is not three numbers");
+	WRONG(HEAD "limit\0" "7 1 2 3\0" ONE_STEP, "a limit is not three numbers");
+	WRONG(HEAD "limit\0" "16 1 2\0" ONE_STEP, "a limit is of no kind that there is");
 	WRONG(HEAD "filter\0" "2\0" "\6\0\0\0\0\0\0\0", "its filter is cut short");
 	WRONG(HEAD "filter\0" "0\0", "its filter is cut short");
 	WRONG(HEAD "filter\0" "1\0" "\6\0\0\0\0\0\0\0x", "its filter is cut short");

@@ -57,6 +57,7 @@ class Unit(NamedTuple):
     kept: Supervision = Supervision()
     after: tuple[tuple[str, str], ...] = ()  # sections and names of units that come before
     requires: tuple[tuple[str, str], ...] = ()  # those of them it cannot do without
+    confine: tuple[str, ...] = ()  # stands before every program that is run in the container
 
     def __str__(self) -> str:
         return f"{self.section}/{printable(self.name)}"
@@ -164,9 +165,7 @@ def _volume(volume: Volume) -> Iterator[Record]:
     yield from _mount("overlay", merged, "overlay", data)
 
 
-def _unit(
-    unit: Unit, runtime: str, numbers: Mapping[tuple[str, str], int]
-) -> Iterator[Record]:
+def _unit(unit: Unit, runtime: str, numbers: Mapping[tuple[str, str], int]) -> Iterator[Record]:
     pidfile = f"{UNITS_DIR}/{unit.section}-{unit.name}.pid"
     kept = unit.kept
     yield "unit", unit.section, unit.name
@@ -183,7 +182,7 @@ def _unit(
         if places:
             yield key, *(str(numbers[place]) for place in places)
     # the empty word is where PID 1 puts the file for the pid of what runs inside
-    yield "enter", *_command(runtime), "exec", "--pid-file", "", unit.name
+    yield "enter", *_command(runtime), "exec", "--pid-file", "", unit.name, *unit.confine
     if kept.ready:
         yield "ready", *kept.ready
     if kept.health:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Value = dict[str, object]
 
+NO_DEVICES: Value = {"allow": False, "access": "rwm"}
+"""runc keeps all but the usual from a container that lists none; crun does when it is told."""
+
 
 def resources(limits: Resources | None, devices: Iterable[Device]) -> Value:
     """The value of ``linux.resources``; each device node comes with leave to use it."""
@@ -33,7 +36,7 @@ def resources(limits: Resources | None, devices: Iterable[Device]) -> Value:
         if device.path != "all":
             row |= {"major": device.major, "minor": device.minor}
         rules.append({**row, "access": "rwm"})
-    found = filled(devices=rules)
+    found = filled(devices=rules or [NO_DEVICES])
     if limits:
         pages = [
             {"pageSize": _page_size(limit.page_size), "limit": limit.limit}

@@ -216,9 +216,7 @@ def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
             has_label = labels.LABEL in image.config.labels
             told = has_label and not sandbox  # the strict profile tells of all that is granted
             granted = privileges.granted_by_label(entry, settings) if told else ()
-            yield Placed(
-                section, index, entry, bundle, root, root != own, made, granted, confined
-            )
+            yield Placed(section, index, entry, bundle, root, root != own, made, granted, confined)
     raise_all(errors)
 
 
@@ -352,9 +350,10 @@ def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:
             placed.bundle,
             placed.configuration.config,
             placed.configuration.runtime,
-            supervision(placed.section, placed.entry, sandbox.command if sandbox else ()),
+            supervision(placed.section, placed.entry),
             tuple(names[other] for other in after),
             tuple(names[other] for other in requires),
+            sandbox.command if sandbox else (),
         )
 
 

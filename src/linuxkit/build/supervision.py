@@ -50,11 +50,8 @@ def keys_said(entry: Container) -> tuple[str, ...]:
     return tuple(key for key in _KEYS if getattr(entry, key, None) is not None)
 
 
-def supervision(section: str, entry: Container, before: Sequence[str] = ()) -> Supervision:
-    """What holds for ``entry`` of the section, with the defaults.
-
-    ``before`` is what stands before a program that is run in the container to look after it.
-    """
+def supervision(section: str, entry: Container) -> Supervision:
+    """What holds for ``entry`` of the section, with the defaults."""
     stop = entry.stop or Stop()
     made = Supervision(
         stop_signal=_number(stop.signal or "SIGTERM"),
@@ -81,8 +78,8 @@ def supervision(section: str, entry: Container, before: Sequence[str] = ()) -> S
             _ms(rest.stable, 60_000),
         ),
         timeout=_ms(ready.timeout, made.timeout) if ready else made.timeout,
-        ready=_ready(ready, entry.name, before) if ready else (),
-        health=_health(health, before) if health else (),
+        ready=_ready(ready, entry.name) if ready else (),
+        health=_health(health) if health else (),
     )
 
 
@@ -102,26 +99,26 @@ def notifying(settings: ImageSettings, entry: Container, env: Sequence[str]) -> 
     )
 
 
-def _ready(ready: Ready, name: str, before: Sequence[str]) -> tuple[str, ...]:
+def _ready(ready: Ready, name: str) -> tuple[str, ...]:
     interval = str(_ms(ready.interval, 1000))
     if ready.notify:
         return interval, str(_READY_PROBE_MS), "notify", f"{NOTIFY_DIR}/{name}/socket"
-    return interval, str(_READY_PROBE_MS), *_probe(ready, before)
+    return interval, str(_READY_PROBE_MS), *_probe(ready)
 
 
-def _health(health: Health, before: Sequence[str]) -> tuple[str, ...]:
+def _health(health: Health) -> tuple[str, ...]:
     return (
         str(_ms(health.interval, 30_000)),
         str(_ms(health.timeout, 10_000)),
         str(health.retries or 3),
         str(_ms(health.start_period, 0)),
-        *_probe(health, before),
+        *_probe(health),
     )
 
 
-def _probe(probe: Ready | Health, before: Sequence[str]) -> tuple[str, ...]:
+def _probe(probe: Ready | Health) -> tuple[str, ...]:
     if probe.exec:
-        return "exec", *before, *probe.exec
+        return "exec", *probe.exec
     if probe.tcp:
         return "tcp", str(probe.tcp)
     return "file", probe.file or ""

@@ -220,8 +220,6 @@ def test_too_many_words():
     assert caught.value.code == "LK0723"
 
 
-def test_what_looks_after_a_confined_service_is_confined_too():
-    made = entry("services", "ready: {exec: [a, b]}, health: {exec: [c]}")
-    kept = supervision("services", made, ("/confine", "/record"))
-    assert kept.ready[2:] == ("exec", "/confine", "/record", "a", "b")
-    assert kept.health[4:] == ("exec", "/confine", "/record", "c")
+def test_what_is_run_in_a_confined_container_is_confined_too():
+    text = table(unit("services", "web")._replace(confine=("/confine", "/record")))
+    assert ' "exec" "--pid-file" "" "web" "/confine" "/record"\n' in text

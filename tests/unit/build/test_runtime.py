@@ -51,13 +51,16 @@ DEFAULTS = {
 }
 
 
+NO_DEVICES = {"devices": [{"allow": False, "access": "rwm"}]}
+
+
 def test_the_least_there_can_be():
     assert made().config == {
         "ociVersion": "1.2.1",
         "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "capabilities": {}},
         "root": {"path": "rootfs"},
         "mounts": made().config["mounts"],
-        "linux": {"resources": {}, "namespaces": [{"type": "pid"}, {"type": "mount"}]},
+        "linux": {"resources": NO_DEVICES, "namespaces": [{"type": "pid"}, {"type": "mount"}]},
     }
     assert mounts("{}") == DEFAULTS
     assert list(mounts("{}")) == sorted(DEFAULTS)
@@ -273,7 +276,7 @@ RESOURCES = {
 
 @pytest.mark.parametrize("text", RESOURCES)
 def test_resources(text):
-    assert linux(f"resources: {text}")["resources"] == RESOURCES[text]
+    assert linux(f"resources: {text}")["resources"] == NO_DEVICES | RESOURCES[text]
 
 
 def test_maps_are_sorted():

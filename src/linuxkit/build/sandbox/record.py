@@ -6,6 +6,7 @@ instructions follow as they are.  ``guest/confine/record.h`` has the same names 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, printable
@@ -21,7 +22,17 @@ MAX_PATHS = 64
 MAX_PORTS = 256
 MAX_FILTER = 4096  # instructions, the kernel's own limit
 
+LIMITS = tuple(
+    f"RLIMIT_{word}" for word in (
+        "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS",
+        "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+    )
+)  # fmt: skip
+"""By the kernel's numbers, as all our architectures have them (asm-generic/resource.h)."""
+
 _INSTRUCTION_BYTES = 8
+_NO_LIMIT = 1 << 64
+_LIMIT = re.compile(r"([0-9]{1,2}) ([0-9]{1,20}) ([0-9]{1,20})")
 
 
 class Record(NamedTuple):
@@ -39,6 +50,7 @@ class Record(NamedTuple):
     connect: tuple[int, ...] | None
     jit: bool
     filter: bytes
+    limits: tuple[tuple[str, int, int], ...] = ()  # name as in ``LIMITS``, soft, hard
 
     def encode(self) -> bytes:
         """The bytes.  Raises LK0751 for more than there may be."""
@@ -63,6 +75,9 @@ class Record(NamedTuple):
             yield from ((name, str(port)) for port in ((ANY,) if ports is None else ports))
         if self.jit:
             yield "jit", "yes"
+        for name, soft, hard in self.limits:
+            # -1 is as much as there can be
+            yield "limit", f"{LIMITS.index(name)} {soft % _NO_LIMIT} {hard % _NO_LIMIT}"
         yield "filter", str(len(self.filter) // _INSTRUCTION_BYTES)
 
 
@@ -71,7 +86,7 @@ def decode(data: bytes) -> Record:
     start = f"{MAGIC}\0{VERSION}\0".encode()
     if len(data) > MAX_BYTES or not data.startswith(start):
         raise Error("LK0752", "this is no record of a confinement that this version knows")
-    names = ("landlock", "write", "run", *_PORTS, "jit")
+    names = ("landlock", "write", "run", *_PORTS, "jit", "limit")
     found: dict[str, list[str]] = {name: [] for name in names}
     at = len(start)
     while True:
@@ -86,7 +101,8 @@ def decode(data: bytes) -> Record:
     bind, connect = (_ports(found[name]) for name in _PORTS)
     write, run = tuple(found["write"]), tuple(found["run"])
     landlock, jit = "".join(found["landlock"]), bool(found["jit"])
-    return Record(landlock, write, run, bind, connect, jit, data[at:])
+    limits = tuple(_limit(word) for word in found["limit"])
+    return Record(landlock, write, run, bind, connect, jit, data[at:], limits)
 
 
 _PORTS = ("bind", "connect")
@@ -108,6 +124,13 @@ def _ports(words: list[str]) -> tuple[int, ...] | None:
     if not all(word.isdecimal() for word in words):
         raise Error("LK0752", "the record of a confinement has a port that is no number")
     return tuple(int(word) for word in words)
+
+
+def _limit(word: str) -> tuple[str, int, int]:
+    match = _LIMIT.fullmatch(word)
+    if match is None or int(match[1]) >= len(LIMITS):
+        raise Error("LK0752", "the record of a confinement has a limit that is none")
+    return LIMITS[int(match[1])], int(match[2]), int(match[3])
 
 
 def _cut_short() -> Error:

@@ -130,6 +130,7 @@ def sandbox(confined: ImageSettings, arch: str, *, first_id: int, landlock: str)
         _numbers(ports.connect),
         bool(confined.jit),
         bpf.compile_filter(calls, arch),
+        tuple((each.name, each.soft, each.hard) for each in confined.rlimits or ()),
     )
     return Sandbox(first_id, record)
 

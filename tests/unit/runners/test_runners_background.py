@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -15,6 +16,8 @@ import time
 import pytest
 
 from linuxkit.base.errors import Error
+from linuxkit.cli import exec as exec_verb
+from linuxkit.cli import logs, stop
 from linuxkit.runners import Options, Record, machines, timeline
 from linuxkit.runners.control import PORTS, Control, address
 from linuxkit.runners.keeper import keep
@@ -264,3 +267,41 @@ def test_a_drawing():
     widths = [float(w) for w in re.findall(r'height="14" width="([0-9.]+)"', text)]
     assert len(widths) == 9
     assert all(0 < width <= 700 for width in widths)
+
+
+def run_verb(verb, **named) -> int:
+    given = {"machine": "m", "unit": "web", "follow": False, "json": True, **named}
+    return verb.main(argparse.Namespace(**given))
+
+
+@pytest.fixture
+def alive(machine, monkeypatch):
+    monkeypatch.setattr(machines, "find", lambda _, **__: machine)
+
+
+def test_logs_of_a_unit_as_objects(alive, guest, capsys):
+    pieces = [b"one\ntw", b"o \x1b[1m\xff\r\n", b"x" * 65536, b"x", b"\nlast"]
+    guest(lambda i, _: b"".join(b"%s out %d\n%s" % (i, len(p), p) for p in pieces) + i + b" end 0\n")
+    assert run_verb(logs) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["unit"] for row in found} == {"web"}
+    assert [row["line"] for row in found] == ["one", "two \x1b[1m�", "x" * 65536, "x", "last"]
+
+
+def test_a_console_as_objects(alive, machine, capsys):
+    (machine.folder / machines.CONSOLE).write_bytes(b"a\r\n\nb\r\n")
+    status = run_verb(logs, unit="")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (status, rows) == (0, [{"unit": None, "line": text} for text in ("a", "", "b")])
+
+
+def test_a_command_as_an_object(alive, guest, capsys):
+    guest(lambda i, _: b"%s out 2\na\n%s err 1\nb%s out 1\nc%s end 3\n" % (i, i, i, i))
+    assert run_verb(exec_verb, command=["x"]) == 3
+    assert json.loads(capsys.readouterr().out) == {"status": 3, "out": "a\nc", "err": "b"}
+
+
+def test_a_stopped_unit_as_an_object(alive, guest, capsys):
+    guest(lambda ident, _: b"%s out 0\n%s end 0\n" % (ident, ident))
+    assert run_verb(stop) == 0
+    assert json.loads(capsys.readouterr().out) == {"machine": "m", "unit": "web", "ended": "stopped"}

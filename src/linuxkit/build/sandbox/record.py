@@ -31,7 +31,6 @@ LIMITS = tuple(
 """By the kernel's numbers, as all our architectures have them (asm-generic/resource.h)."""
 
 _INSTRUCTION_BYTES = 8
-_NO_LIMIT = 1 << 64
 _LIMIT = re.compile(r"([0-9]{1,2}) ([0-9]{1,20}) ([0-9]{1,20})")
 
 
@@ -76,8 +75,7 @@ class Record(NamedTuple):
         if self.jit:
             yield "jit", "yes"
         for name, soft, hard in self.limits:
-            # -1 is as much as there can be
-            yield "limit", f"{LIMITS.index(name)} {soft % _NO_LIMIT} {hard % _NO_LIMIT}"
+            yield "limit", f"{LIMITS.index(name)} {soft} {hard}"
         yield "filter", str(len(self.filter) // _INSTRUCTION_BYTES)
 
 

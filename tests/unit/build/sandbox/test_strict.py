@@ -81,10 +81,12 @@ def test_the_record_says_what_a_runtime_cannot():
     found = confined().sandbox.record
     assert (found.landlock, found.writable, found.bind, found.connect) == ("enforce", (), (), ())
     assert not found.jit
-    wide = "ports: {bind: [80, 443], connect: [any]}, jit: true, landlock: best-effort, tmpfs: [/tmp, '/x:ro'], binds: ['/var/a:/a:rw', '/etc/b:/b']"
+    wide = "ports: {bind: [80, 443], connect: [any]}, jit: true, landlock: best-effort, rlimits: ['core,unlimited,unlimited'], tmpfs: [/tmp, '/x:ro'], binds: ['/var/a:/a:rw', '/etc/b:/b']"
     found = confined(wide).sandbox.record
     assert (found.landlock, found.writable) == ("best-effort", ("/a", "/tmp"))
     assert (found.bind, found.connect, found.jit) == ((80, 443), None, True)
+    assert found.limits[0] == ("RLIMIT_CORE", 2**64 - 1, 2**64 - 1)
+    assert ("RLIMIT_NOFILE", 1024, 1024) in found.limits
     assert record.decode(found.encode()) == found
     assert confined("landlock: off").sandbox.record.landlock == ""
 
@@ -248,7 +250,9 @@ def test_ranges_are_disjoint_and_stay():
     "data",
     [b"", b"x", b"linuxkit-confine\x001\x00", b"linuxkit-confine\x001\x00filter\x002\x00" + bytes(8),
      b"linuxkit-confine\x002\x00filter\x000\x00", b"linuxkit-confine\x001\x00odd\x00x\x00filter\x000\x00",
-     b"linuxkit-confine\x001\x00bind\x00x\x00filter\x000\x00", bytes(70000)],
+     b"linuxkit-confine\x001\x00bind\x00x\x00filter\x000\x00",
+     b"linuxkit-confine\x001\x00limit\x0099 1 1\x00filter\x000\x00",
+     b"linuxkit-confine\x001\x00limit\x007 1\x00filter\x000\x00", bytes(70000)],
 )  # fmt: skip
 def test_records_that_are_none(data):
     with pytest.raises(Error) as caught:

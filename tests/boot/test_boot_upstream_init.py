@@ -121,7 +121,7 @@ def test_the_layout_is_enough(images, workshop, boot):
     assert result.failed == ("onboot/011-fails",)
 
 
-# Upstream's init starts upstream's kind of containers; what is strict is made for ours.
+# Under this init a strict nginx cannot open /dev/stdout: docs/explanation/sandbox.md, "What it does not do".
 WEB = f"""\
 profile: compat
 kernel: {{image: "@pkg:kernel", cmdline: "console=ttyS0"}}

@@ -119,7 +119,7 @@ def test_a_machine_lives_through_faults_and_a_power_cut(workshop, boot, tmp_path
     machine.wait_ready(timeout_s=BOOT_S)
     assert exited(machine) == ["format", "mount", "last"]
     assert b"no disk is empty" in machine.console
-    lines, last = re.search(rb"\[last\] lines (\d+) last (\d+)", machine.console).groups()
+    lines, last = re.search(rb"\[002-last\] lines (\d+) last (\d+)", machine.console).groups()
     assert int(lines) == int(last) >= kept  # all, in their order, and none in parts
     machine.poweroff()
     assert machine.wait(120).status == 0

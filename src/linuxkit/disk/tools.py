@@ -1,4 +1,4 @@
-"""The programs and data files that disk images are made with: their names, and who has them.
+"""The programs and data files that disk images and machines are made with, and who has them.
 
 ``Tools`` is what the caller hands in: pinned ones of our own (``recipes.toolroot``), or the host's.
 """
@@ -40,6 +40,8 @@ PROGRAMS: Mapping[str, Program] = {
     "sfdisk": Program("partitions", "usr/sbin/sfdisk", "fdisk"),
     "qemu-img": Program("qemu-img", "usr/bin/qemu-img", "qemu-utils"),
     "grub-mkimage": Program("grub", "usr/bin/grub-mkimage", "grub-common"),
+    "bwrap": Program("uml", "usr/bin/bwrap", "bubblewrap"),
+    "passt": Program("uml", "usr/bin/passt", "passt"),
 }
 
 
@@ -62,6 +64,7 @@ DATA: Mapping[tuple[str, str], Data] = {
         for arch in ("amd64", "arm64")
     },
     ("grub", "amd64"): Data("grub-pc", "usr/lib/grub/i386-pc", "grub-pc-bin"),
+    ("uml", "amd64"): Data("uml", "usr", "user-mode-linux"),
     ("firmware", "amd64"): Data("firmware", "usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
     ("firmware-secure", "amd64"): Data(
         "firmware", "usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "ovmf"
@@ -133,7 +136,7 @@ def data_row(name: str, arch: str) -> Data:
 _SPOKEN = {
     "stub": "EFI stub", "loader": "EFI boot loader", "grub": "boot loader for a BIOS",
     "firmware": "UEFI firmware", "firmware-variables": "UEFI firmware",
-    "firmware-secure": "UEFI firmware with Secure Boot",
+    "firmware-secure": "UEFI firmware with Secure Boot", "uml": "user-mode Linux",
 }  # fmt: skip
 
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import shutil
 import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from linuxkit.base import events, proc
+from linuxkit.base import proc
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.platform import arch as find_arch
-from linuxkit.base.platform import names as arch_names
 from linuxkit.oci.store import default_root
-from linuxkit.runners import accel, control, disks, firmware, tpm
+from linuxkit.runners import accel, control, disks, firmware, tpm, warn
+from linuxkit.runners.identity import mac, uuid
 from linuxkit.runners.qmp import Qmp
 from linuxkit.runners.report import PORT
 from linuxkit.runners.running import Running, Wires
@@ -70,7 +69,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         *_machine(artifact.arch, machine, host),
         "-smp", str(options.cpus),
         "-m", str(options.memory_mib),
-        "-uuid", _uuid(host.identity),
+        "-uuid", uuid(host.identity),
         *_kernel(artifact),
         "-serial", "mon:stdio",
         *firmware.words(medium, host.firmware, bus),
@@ -161,7 +160,7 @@ def _network(bus: str, options: Options, host: Host) -> Iterator[str]:
     if backend:
         # No boot ROM: the kernel is loaded directly, and the ROMs are another Debian package.
         rom = ",romfile=" if bus == "pci" else ""
-        card = f"virtio-net-{bus},netdev=net0,mac={_mac(host.identity)}{rom}"
+        card = f"virtio-net-{bus},netdev=net0,mac={mac(host.identity)}{rom}"
         yield from ("-netdev", backend, "-device", card)
 
 
@@ -172,17 +171,6 @@ def _hostfwd(forward: Forward) -> str:
 
 def _bus(arch: str, machine: str) -> str:
     return "ccw" if arch == "s390x" else _OTHERS.get(arch, {}).get(machine, "pci")
-
-
-def _mac(identity: str) -> str:
-    """Always the same for one state folder, so that leases and names stay; QEMU's own prefix."""
-    return "52:54:00:" + hashlib.sha256(b"mac\0" + identity.encode()).digest()[:3].hex(":")
-
-
-def _uuid(identity: str) -> str:
-    raw = hashlib.sha256(b"uuid\0" + identity.encode()).hexdigest()
-    # Version 8: "from elsewhere" (RFC 9562, section 5.8).
-    return f"{raw[:8]}-{raw[8:12]}-8{raw[13:16]}-8{raw[17:20]}-{raw[20:32]}"
 
 
 def emulator(arch: str, program: str) -> Path:
@@ -212,7 +200,8 @@ def start(
     LK0870, LK0871.
     """
     options.check()
-    _warn(artifact, options)
+    warn.of_memory(artifact, options)
+    warn.of_console(artifact)
     program = emulator(artifact.arch, options.program)
     state = options.state or artifact.directory / f"{artifact.name}-state"
     drives = disks.prepare(options.disks, state)
@@ -248,26 +237,3 @@ def start(
     switch = machine != "microvm"
     wires = Wires(pairs[0][0], Qmp(pairs[1][0]))
     return Running(process, argv, wires, began, sink, switch=switch, after=after)
-
-
-def _warn(artifact: Artifact, options: Options) -> None:
-    boot = artifact.boot
-    if boot is None:
-        return
-    if options.memory_mib < boot.least_ram_mib:
-        events.note(
-            f"{artifact.name} needs about {boot.least_ram_mib} MiB of memory to start and gets "
-            f"{options.memory_mib}: give it more with --mem",
-            level="warning",
-            code="LK0820",
-        )
-    line = find_arch(artifact.arch).console
-    others = {find_arch(name).console for name in arch_names()} - {line}
-    if not boot.console or boot.console in others:
-        named = f"a console that {artifact.arch} lacks" if boot.console else "no console"
-        events.note(
-            f"the kernel's command line names {named}, so nothing will be shown: "
-            f'add "console={line}" to kernel.cmdline',
-            level="warning",
-            code="LK0821",
-        )

@@ -26,9 +26,10 @@ def configure(parser: Parser) -> None:
     """Upstream's flags of `run` and `run qemu`, and our own."""
     parser.description = (
         "Boot what `linuxkit build` wrote, on this terminal.  Ctrl-A x leaves, Ctrl-A h helps.\n"
-        "Status 0: the guest was well and ended in order; 4: it was not; 124: --timeout."
+        "Status 0: the guest was well and ended in order; 4: it was not; 124: --timeout.\n"
+        "`linuxkit run uml NAME` boots it on user-mode Linux: quick without KVM, with no QEMU."
     )
-    text = "the system's name, or a file of it, with its folder; upstream's `qemu NAME` works"
+    text = "the system's name, or a file of it, with its folder; before it the runner, if not qemu"
     parser.add_argument("words", nargs="+", metavar="NAME", help=text)
     add, switch = parser.add_value, parser.add_switch
     add("--cpus", "N", "processors (1)", convert=int, default=1)

@@ -35,6 +35,7 @@ DEFAULT = "qemu"
 
 _TABLE = {
     "qemu": "QEMU: emulation everywhere, KVM where it works",
+    "uml": "user-mode Linux: a kernel that is a program, quick without KVM (amd64)",
 }
 
 

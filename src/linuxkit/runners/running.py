@@ -91,7 +91,7 @@ class Running:
         ``after`` is called when the machine has ended, as for programs that it needed.
         """
         self.emulator = emulator
-        self._deaths, self._after = deaths, after
+        self._deaths, self._after = deaths, list(after)
         self.argv = tuple(argv)
         self._sink = sink
         self._switch = switch
@@ -204,11 +204,11 @@ class Running:
 
     # Acting
 
-    def write(self, text: str) -> None:
+    def write(self, text: str | bytes) -> None:
         """Write on the guest's console, when it is not attached to a terminal."""
         stdin = self._process.stdin
         if stdin:
-            stdin.write(text.encode())
+            stdin.write(text.encode() if isinstance(text, str) else text)
             stdin.flush()
 
     def poweroff(self) -> None:
@@ -222,6 +222,14 @@ class Running:
         """Press the power button, where there is one."""
         if self._wires.control:
             self._wires.control.press()
+
+    def unplug(self) -> None:
+        """End the machine without its doing anything about it, and do not wait."""
+        if self._wires.control:
+            self._wires.control.quit()
+        else:
+            self._killed = True
+            self._process.kill()
 
     def reboot(self) -> None:
         """Ask the guest's init to restart the machine."""
@@ -237,7 +245,7 @@ class Running:
     def close(self) -> None:
         """End the machine at once, however it does."""
         if not self.ended:
-            self._quit()
+            self.unplug()
             self._thread.join(_GRACE_S)
         if not self.ended:
             self._process.kill()
@@ -249,8 +257,8 @@ class Running:
         self._wires.report.close()
         if self._wires.control:
             self._wires.control.close()
-        for finish in self._after:
-            finish()
+        while self._after:  # only once, however often this is called
+            self._after.pop()()
 
     def result(self, *, timed_out: bool = False) -> Result:
         """How it ended.  Raises LK0802 and LK0803 when the emulator itself failed."""
@@ -345,7 +353,7 @@ class Running:
             off = self._guest.power in {"poweroff", "halt"} and not self._switch
             self._changed.notify_all()
         if off:  # the guest has written everything down before it said so
-            self._quit()
+            self.unplug()
 
     def _take_console(self, data: bytes) -> None:
         if self._sink:
@@ -358,13 +366,6 @@ class Running:
     def _take_stderr(self, data: bytes) -> None:
         self._stderr += data
         del self._stderr[:-_STDERR]
-
-    def _quit(self) -> None:
-        if self._wires.control:
-            self._wires.control.quit()
-        else:
-            self._killed = True
-            self._process.kill()
 
     def _tell(self, order: bytes) -> None:
         """Tell the guest's init."""

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.machines import Workshop, cache_folder
+from support.terminals import Terminal
+from support.tools import need_user_mode
 
 ROOT = Path(__file__).parents[2]
 LINUXKIT = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
@@ -27,11 +29,14 @@ def workshop(tmp_path_factory):
 @pytest.fixture
 def boot(workshop, need):
     """Start machines that end with the test; a failure shows their consoles and records."""
-    need("qemu-system-x86_64")
     running = []
 
-    def start(artifact, **options):
-        machine = workshop.boot(artifact, **{"memory_mib": 384, **options})
+    def start(artifact, *, runner="qemu", **options):
+        if runner == "uml":
+            need_user_mode()
+        else:
+            need("qemu-system-x86_64")
+        machine = workshop.boot(artifact, runner=runner, **{"memory_mib": 384, **options})
         running.append(machine)
         return machine
 
@@ -66,3 +71,16 @@ def linuxkit(tmp_path, workshop):
                 continue
             if b"linuxkit" in line or b"qemu" in line:
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def terminal(workshop):
+    made = []
+
+    def start(*words: str) -> Terminal:
+        made.append(Terminal(list(words), workshop.cache))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()

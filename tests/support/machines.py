@@ -1,4 +1,4 @@
-"""Systems built from a YAML text and booted in QEMU, for tests.
+"""Systems built from a YAML text and booted, for tests.
 
 One store serves a whole test session; LINUXKIT_TEST_CACHE names one that outlives it.
 """
@@ -69,7 +69,9 @@ class Workshop:
             )
         return self._built[key]
 
-    def boot(self, system: str | Artifact, **options: object) -> Running:
+    def boot(
+        self, system: str | Artifact, *, runner: str = runners.DEFAULT, **options: object
+    ) -> Running:
         """Start a machine (to be used as a context manager) from a YAML text or an artifact.
 
         A reboot ends it unless the options say otherwise: a guest that crashes must not come back.
@@ -77,7 +79,8 @@ class Workshop:
         artifact = self.build(system) if isinstance(system, str) else system
         tools = linuxkit.own_tools(linuxkit.open_store(self.cache))
         given = {"cache": self.cache, "reboot": False, "memory_mib": 512, "tools": tools, **options}
-        return runners.start(artifact, runners.Options(**given))  # type: ignore[arg-type] # a test's
+        chosen = runners.Options(**given)  # type: ignore[arg-type] # a test's
+        return runners.start(artifact, chosen, runner=runner)
 
 
 def cache_folder(fallback: Path) -> Path:

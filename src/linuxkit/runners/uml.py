@@ -102,7 +102,9 @@ def cell(program: Sequence[str], usr: str, memory_mib: int) -> tuple[str, ...]:
         *program,
         "--unshare-all", "--unshare-user", "--disable-userns", "--cap-drop", "ALL",
         "--die-with-parent", "--new-session", "--clearenv", "--setenv", "TMPDIR", _SCRATCH,
-        "--ro-bind", usr, "/usr", "--proc", "/proc", "--dev", "/dev",
+        "--ro-bind", usr, "/usr", "--dev", "/dev",
+        # For root's processes that have no capabilities, the settings of the host are writable.
+        "--proc", "/proc", "--remount-ro", "/proc",
         "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
         "--size", str((memory_mib + _SPARE_MIB) << 20), "--tmpfs", _SCRATCH,
         "--remount-ro", "/",

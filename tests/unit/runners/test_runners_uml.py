@@ -24,8 +24,8 @@ COMMAND = (
 )
 CELL = (
     "ld.so bwrap --unshare-all --unshare-user --disable-userns --cap-drop ALL --die-with-parent"
-    " --new-session --clearenv --setenv TMPDIR /dev/shm --ro-bind /tools/usr /usr --proc /proc"
-    " --dev /dev --symlink usr/lib /lib --symlink usr/lib64 /lib64 --size 553648128 --tmpfs /dev/shm"
+    " --new-session --clearenv --setenv TMPDIR /dev/shm --ro-bind /tools/usr /usr --dev /dev"
+    " --proc /proc --remount-ro /proc --symlink usr/lib /lib --symlink usr/lib64 /lib64 --size 553648128 --tmpfs /dev/shm"
     " --remount-ro / -- /usr/bin/linux.uml"
 )
 PASST = (

@@ -13,7 +13,7 @@ import pytest
 
 from support.machines import Workshop, cache_folder
 from support.terminals import Terminal
-from support.tools import need_user_mode
+from support.tools import has_user_mode, need_user_mode
 
 ROOT = Path(__file__).parents[2]
 LINUXKIT = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
@@ -27,11 +27,13 @@ def workshop(tmp_path_factory):
 
 
 @pytest.fixture
-def boot(workshop, need):
+def boot(workshop, need, request):
     """Start machines that end with the test; a failure shows their consoles and records."""
     running = []
+    any_kernel = request.node.get_closest_marker("any_kernel") and has_user_mode()
+    usual = "uml" if any_kernel else "qemu"
 
-    def start(artifact, *, runner="qemu", **options):
+    def start(artifact, *, runner=usual, **options):
         if runner == "uml":
             need_user_mode()
         else:

@@ -112,6 +112,7 @@ def test_life_of_a_system(build, boot):
     assert result.status == 0, result
 
 
+@pytest.mark.any_kernel
 def test_a_failing_onboot_stops_the_boot(build, boot):
     yml = HEAD + "onboot:\n" + step("bad", "echo why it failed; exit 7")
     yml += step("never", "true") + "services:\n" + step("service", "sleep 1000")
@@ -134,6 +135,7 @@ def test_a_failing_onboot_stops_the_boot(build, boot):
     ("policy", "power", "service"),
     [("continue", "", True), ("poweroff", "poweroff", False), ("reboot", "reboot", False)],
 )
+@pytest.mark.any_kernel
 def test_failure_policies(build, boot, policy, power, service):
     yml = HEAD + "onboot:\n" + step("bad", "exit 1", onFailure=policy)
     yml += "services:\n" + step("service", "sleep 1000")
@@ -146,6 +148,7 @@ def test_failure_policies(build, boot, policy, power, service):
     assert (("services/service", "running") in states(machine)) is service
 
 
+@pytest.mark.any_kernel
 def test_a_crashing_service_is_reported_and_harms_no_other(build, boot):
     yml = HEAD + "services:\n" + step("crash", "echo last words; exit 3", restart="no") + step("well", "sleep 1000")
     machine = boot(build(yml))
@@ -189,6 +192,7 @@ def test_minimal_example_shows_a_shell(build, boot):
         time.sleep(0.2)
 
 
+@pytest.mark.any_kernel
 def test_a_file_that_replaces_a_hard_link_leaves_the_others(workshop, boot):
     store = linuxkit.open_store(workshop.cache)
     old = Entry("opt/a", Kind.FILE, 0o644, content=Bytes(b"old"))

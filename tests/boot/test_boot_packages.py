@@ -129,6 +129,7 @@ def test_one_lease_is_enough_with_two_cards(workshop, boot):
     assert machine.wait(60).status == 0
 
 
+@pytest.mark.any_kernel
 def test_poweroff_after_some_seconds(workshop, boot):
     yml = HEAD + "services:\n" + use("poweroff", "poweroff", '["/bin/sh", "/poweroff.sh", "1"]')
     machine = boot(workshop.build(yml))

@@ -33,6 +33,7 @@ def until(machine, true, what: str, timeout_s: float = 300) -> None:
     machine.wait_for(lambda guest: guest.records[-1] if true() else None, what, timeout_s)
 
 
+@pytest.mark.any_kernel
 def test_troublesome_services(workshop, boot):
     yml = (
         HEAD

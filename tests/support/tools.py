@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import shutil
 import subprocess
@@ -17,10 +18,15 @@ def need(program: str) -> str:
     return path
 
 
-def need_user_mode() -> None:
-    """Skip where user-mode Linux cannot run: another machine, or one without user namespaces."""
-    if platform.machine() != "x86_64":
-        pytest.skip("user-mode Linux is for x86-64")
+@functools.cache
+def has_user_mode() -> bool:
+    """Whether user-mode Linux can run: on this architecture, with user namespaces."""
     tried = [need("unshare"), "--user", "--map-current-user", "--net", "--mount", "true"]
-    if subprocess.run(tried, capture_output=True, check=False).returncode:
-        pytest.skip("this machine forbids user namespaces")
+    done = subprocess.run(tried, capture_output=True, check=False)
+    return platform.machine() == "x86_64" and done.returncode == 0
+
+
+def need_user_mode() -> None:
+    """Skip the test where user-mode Linux cannot run."""
+    if not has_user_mode():
+        pytest.skip("there is no user-mode Linux for this machine, or it forbids user namespaces")

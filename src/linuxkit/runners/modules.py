@@ -19,18 +19,17 @@ _BEGIN = 4  # archives in an initramfs begin at multiples of it (buffer-format.r
 _LEVEL = 1  # it is unpacked once, and at once
 
 
-def append(folder: Path, out: BinaryIO) -> None:
-    """Write the modules of ``folder/VERSION`` after what ``out`` holds, as one more archive.
+def write(folder: Path, out: BinaryIO) -> None:
+    """Write the modules of ``folder/VERSION`` as an archive that others may follow.
 
-    ``out`` is positioned at its end.  Raises LK0102.
+    It comes first: what follows lz4, whose frames have no end, would be lost.  Raises LK0102.
     """
     try:
-        out.write(bytes(-out.tell() % _BEGIN))
         with ExitStack() as opened:
             writer = compress.open_writer("zstd", _LEVEL, out)
             cpio.write(_entries(folder, opened), writer)
             writer.close()
-        out.flush()
+        out.write(bytes(-out.tell() % _BEGIN))
     except OSError as error:
         raise files.os_error(error, "read the modules in", folder) from error
 

@@ -232,12 +232,13 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _initrd(path: Path, folder: Path) -> BinaryIO:
-    """The system's initramfs with the modules of this kernel, in memory."""
+    """The modules of this kernel and the system's initramfs, in memory."""
     made = os.fdopen(os.memfd_create("initrd"), "w+b")
     try:
+        modules.write(folder, made)
         with path.open("rb") as file:
             shutil.copyfileobj(file, made)
-        modules.append(folder, made)
+        made.flush()
     except OSError as error:
         made.close()
         raise files.os_error(error, "read", path) from error

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import termios
+import time
+from pathlib import Path
 
 import pytest
 
 from linuxkit import runners
 from linuxkit.base.errors import Error
+from linuxkit.runners.machines import start_ticks
 from support.machines import HEAD, exited, fetch_page, free_port, step, use
 from support.terminals import LINUXKIT, ROOT
 from support.tools import need_user_mode
@@ -80,7 +83,8 @@ def test_what_such_a_machine_has(workshop, boot, tmp_path):
 def test_a_panic_is_not_well(workshop, boot):
     yml = HEAD + "services:\n" + step("panics", "echo c > /proc/sysrq-trigger", capabilities="[all]")
     yml = yml.replace("binds: ['/:/host']", "binds: ['/:/host', '/proc:/proc']")
-    machine = boot(workshop.build(yml), runner="uml", network=runners.Network("none"))
+    system = workshop.build(yml, compression="lz4")  # of which nobody can tell where it ends
+    machine = boot(system, runner="uml", network=runners.Network("none"))
     result = machine.wait(BOOT_S)
     assert (result.status, result.reason, result.power) == (4, "guest-panic", "")
     assert b"Kernel panic" in machine.console
@@ -96,6 +100,29 @@ def test_on_a_terminal(workshop, terminal):
     assert shell.end() == 0
     assert termios.tcgetattr(shell.theirs) == shell.before
     assert b"the guest was well, ready after " in shell.seen
+
+
+def below(pid: int) -> list[int]:
+    """Its children, and theirs."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [each for child in map(int, found) for each in (child, *below(child))]
+
+
+def test_all_of_it_dies_with_its_parent(workshop, terminal):
+    need_user_mode()
+    shell = terminal("run", "uml", str(workshop.build(SMALL).sidecar), "--mem", "256")
+    shell.until(b"ready      boot", BOOT_S)
+    processes = below(shell.process.pid)
+    programs = {Path(f"/proc/{pid}/exe").resolve().name for pid in processes}
+    assert "linux.uml" in programs
+    shell.process.kill()
+    deadline = time.monotonic() + 20
+    while any(start_ticks(pid) for pid in processes):  # a zombie is none
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_in_the_background(workshop, tmp_path):

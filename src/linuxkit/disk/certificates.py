@@ -59,6 +59,20 @@ class Certificate:
         return self._found.public_bytes(Encoding.PEM).decode()
 
     @property
+    def public_pem(self) -> bytes:
+        """Its public key as tools for TPMs take it (SubjectPublicKeyInfo in PEM)."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def public_pkcs1(self) -> bytes:
+        """Its public key alone (RSAPublicKey of RFC 8017, in DER)."""
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        return self._key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+
+    @property
     def issuer(self) -> bytes:
         """The name of who made it, in DER."""
         return self._found.issuer.public_bytes()

@@ -59,10 +59,7 @@ def predict(
     register of what it trusts; otherwise on one without.  Raises LK0772 and LK0764 for what is no
     such image.
     """
-    head = pe.read(pe.head(program), "LK0764", _WHAT)
-    sections = {each.name: each for each in head.sections if each.size}
-    if any(name not in sections for name in _NEEDED):
-        raise pe.bad("LK0764", _WHAT, "it has no kernel or no command line")
+    sections = _sections(program)
     started = _started(program) if keys else _started(program, sections[".linux"])
     found = [
         Register(4, _of(started), "the program that firmware starts"),
@@ -74,6 +71,22 @@ def predict(
         about = "Secure Boot and its keys"
         found.insert(1, Register(7, _of(_trusted(keys)), about))
     return tuple(found)
+
+
+def image_register(program: BinaryIO) -> str:
+    """What the stub of a unified kernel image will have measured of its parts: PCR 11.
+
+    Raises LK0764.
+    """
+    return _of(_parts(program, _sections(program)))
+
+
+def _sections(program: BinaryIO) -> dict[str, Section]:
+    head = pe.read(pe.head(program), "LK0764", _WHAT)
+    sections = {each.name: each for each in head.sections if each.size}
+    if any(name not in sections for name in _NEEDED):
+        raise pe.bad("LK0764", _WHAT, "it has no kernel or no command line")
+    return sections
 
 
 def reported(text: str) -> dict[int, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base import platform
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import console, least_ram_mib, require
-from linuxkit.disk import authenticode, fat, uki, update
+from linuxkit.disk import authenticode, fat, pcrpolicy, uki, update
 from linuxkit.formats import identity, payload
 from linuxkit.version import __version__
 
@@ -54,8 +54,11 @@ def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -
     sections = uki.parts(
         kernel=found.kernel, initrd=found.initrd, cmdline=found.cmdline, release=about
     )
+    if options.signer:
+        sections = (*pcrpolicy.sections(options.signer), *sections)
     uki.write(stub, sections, out)
     if options.signer:
+        pcrpolicy.sign(out, options.signer)
         authenticode.sign(out, options.signer)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from linuxkit.build.system import System
     from linuxkit.disk.tools import Tools
 
-_MAKER = 2
+_MAKER = 3
 """Raise it when anything kept here gets other bytes from the same system and tools."""
 
 

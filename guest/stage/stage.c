@@ -1,20 +1,19 @@
 /*
  * The first program of a machine whose root file system lies on a disk: loads the drivers it was
  * given, finds the disk by its content, mounts it and starts the real first program from there.
- * What to do was decided when the image was made (formats/stage.py) and stands in /stage.table,
- * records of strings that end with NUL, each preceded by its count of fields.
+ * What to do was decided when the image was made (formats/stage.py) and stands in /stage.table.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
+#include <linux/keyctl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,29 +21,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "table.h"
+
 #define TABLE "/stage.table"
-#define MAGIC "linuxkit-stage"
-#define VERSION "1"
-#define MAX_TABLE 65536
-#define MAX_FIELDS 8
-#define MAX_MATCH 128  /* bytes that tell a file system from every other */
 #define WAIT_MS 30000  /* for the disk */
 #define PAUSE_NS 50000000L
 #define COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE */
 #define NEW_ROOT "/root"
+#define IPE "/sys/kernel/security/ipe/"
+#define MAX_FILE 65536 /* a signature, a policy, what the stub has handed over */
 
 struct device {
 	char path[64];
 	unsigned major, minor;
 };
 
-struct buffer {
-	size_t size;
-	char data[MAX_TABLE];
-};
-
 static struct device devices[2]; /* by role: root, hash */
-static struct buffer table;
+static struct table table;
 
 /* PID 1 must not end for no reason that anybody can read; the kernel panics when it does. */
 __attribute__((format(printf, 1, 2))) static _Noreturn void fail(const char *format, ...)
@@ -72,30 +65,44 @@ static void open_console(void)
 		close(fd);
 }
 
-static void read_table(void)
+/* The start of a file, up to size bytes; the length, or -1. */
+static ssize_t read_file(const char *path, void *data, size_t size)
 {
-	int fd = open(TABLE, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	ssize_t got = 0;
+	size_t length = 0;
 
 	if (fd < 0)
-		fail("%s: %s", TABLE, strerror(errno));
-	while (table.size < sizeof table.data &&
-	       (got = read(fd, table.data + table.size, sizeof table.data - table.size)) > 0)
-		table.size += (size_t)got;
+		return -1;
+	while (length < size && (got = read(fd, (char *)data + length, size - length)) > 0)
+		length += (size_t)got;
 	close(fd);
-	if (!table.size || table.size == sizeof table.data || table.data[table.size - 1])
-		fail("%s: empty, too long or cut off", TABLE);
+	return got < 0 ? -1 : (ssize_t)length;
 }
 
-/* The string at *at, which moves behind it. */
-static char *next(size_t *at)
+/* In one call: the kernel takes what is not whole for another thing. */
+static bool write_file(const char *path, const void *data, size_t size, int flags)
 {
-	char *found = table.data + *at;
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0444);
+	bool done;
 
-	if (*at >= table.size)
-		fail("%s: ends early", TABLE);
-	*at += strlen(found) + 1;
-	return found;
+	if (fd < 0)
+		return false;
+	done = write(fd, data, size) == (ssize_t)size;
+	return close(fd) == 0 && done;
+}
+
+static void read_table(void)
+{
+	ssize_t got = read_file(TABLE, table.data, sizeof table.data);
+	const char *problem;
+
+	if (got < 0)
+		fail("%s: %s", TABLE, strerror(errno));
+	table.size = (size_t)got;
+	problem = table_open(&table);
+	if (problem)
+		fail("%s: %s", TABLE, problem);
 }
 
 static void load_module(const char *path)
@@ -112,21 +119,6 @@ static void load_module(const char *path)
 		fprintf(stderr, "stage: %s: %s\n", path, strerror(errno));
 	close(fd);
 	(void)unlink(path); /* its memory is of use elsewhere */
-}
-
-static size_t from_hex(const char *text, unsigned char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t count = 0;
-
-	for (; text[0] && text[1] && count < MAX_MATCH; text += 2) {
-		const char *high = strchr(digits, text[0]), *low = strchr(digits, text[1]);
-
-		if (!high || !low)
-			fail("%s: not a number: %s", TABLE, text);
-		out[count++] = (unsigned char)((high - digits) << 4 | (low - digits));
-	}
-	return count;
 }
 
 static bool matches(const char *name, struct device *ret, off_t offset, const unsigned char *wanted,
@@ -175,8 +167,10 @@ static void find(const char *role, const char *offset, const char *hex)
 	struct device *device = &devices[strcmp(role, "root") != 0];
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	unsigned char wanted[MAX_MATCH];
-	size_t count = from_hex(hex, wanted);
+	size_t count = table_bytes(hex, wanted);
 
+	if (!count)
+		fail("%s: not a number: %s", TABLE, hex);
 	for (long waited = 0; waited < WAIT_MS; waited += PAUSE_NS / 1000000) {
 		if (look(device, strtoll(offset, NULL, 10), wanted, count))
 			return;
@@ -186,9 +180,28 @@ static void find(const char *role, const char *offset, const char *hex)
 	     strcmp(role, "root") ? "hash tree" : "root file system");
 }
 
+/* Why a signature does not do. */
+static const char *unsigned_why(void)
+{
+	if (errno == ENOKEY || errno == EKEYREJECTED)
+		return "not signed by a key that the firmware of this machine trusts (Secure Boot)";
+	return strerror(errno);
+}
+
+/* Where dm-verity looks for the signature of a root hash; gone with the next execve. */
+static void add_key(const char *name, const char *path)
+{
+	char data[MAX_FILE];
+	ssize_t size = read_file(path, data, sizeof data);
+
+	if (size < 0 || syscall(SYS_add_key, "user", name, data, (size_t)size,
+				KEY_SPEC_PROCESS_KEYRING) < 0)
+		fail("key %s: %s", path, strerror(errno));
+}
+
 static int dm_call(int fd, unsigned long request, void *data)
 {
-	return ioctl(fd, (int)request, data); /* musl's ioctl takes an int */
+	return (int)syscall(SYS_ioctl, fd, request, data); /* libraries differ in the type */
 }
 
 static void *dm_request(void *memory, size_t size)
@@ -224,7 +237,7 @@ static void verity(const char *sectors, const char *rest)
 	(void)snprintf(parameters, 2048, "1 %u:%u %u:%u %s", devices[0].major, devices[0].minor,
 		       devices[1].major, devices[1].minor, rest);
 	if (dm_call(fd, DM_TABLE_LOAD, request) < 0)
-		fail("verity %s: %s", parameters, strerror(errno));
+		fail("verity %s: %s", parameters, unsigned_why());
 	request = dm_request(memory, sizeof memory);
 	if (dm_call(fd, DM_DEV_SUSPEND, request) < 0) /* without the flag: resume */
 		fail("device mapper: %s", strerror(errno));
@@ -239,6 +252,54 @@ static void mount_root(const char *kind, const char *options)
 		fail("mounting %s as %s: %s", devices[0].path, kind, strerror(errno));
 }
 
+/* From here on the kernel runs what the policy allows (Linux, admin-guide/LSM/ipe.rst). */
+static void obey_policy(const char *name, const char *path)
+{
+	char data[MAX_FILE], active[128];
+	ssize_t size = read_file(path, data, sizeof data);
+
+	if (size < 0)
+		fail("%s: %s", path, strerror(errno));
+	if (mount("securityfs", "/sys/kernel/security", "securityfs",
+		  MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
+		fail("securityfs: %s", strerror(errno));
+	if (access(IPE, F_OK) < 0)
+		fail("the kernel has no IPE: is it missing in \"lsm=\" of the command line?");
+	if (!write_file(IPE "new_policy", data, (size_t)size, 0))
+		fail("the policy of what may run: %s", unsigned_why());
+	(void)snprintf(active, sizeof active, IPE "policies/%.64s/active", name);
+	if (!write_file(active, "1", 1, 0))
+		fail("%s: %s", active, strerror(errno));
+}
+
+/*
+ * What the stub of the image has put beside it (systemd-stub(7)), such as signatures of
+ * measurements, stays in sight: the file system of devices is the same one ever after.
+ */
+static void keep(const char *from, const char *to)
+{
+	DIR *folder = opendir(from);
+	struct dirent *entry;
+
+	if (!folder)
+		return; /* another loader */
+	if (mkdir(to, 0555) < 0)
+		fail("%s: %s", to, strerror(errno));
+	while ((entry = readdir(folder))) {
+		char source[320], target[320], data[MAX_FILE];
+		ssize_t size;
+
+		if (entry->d_type != DT_REG)
+			continue;
+		(void)snprintf(source, sizeof source, "%.32s/%s", from, entry->d_name);
+		(void)snprintf(target, sizeof target, "%.32s/%s", to, entry->d_name);
+		size = read_file(source, data, sizeof data);
+		if (size < 0 || !write_file(target, data, (size_t)size, O_CREAT | O_EXCL))
+			fail("%s: %s", target, strerror(errno));
+	}
+	closedir(folder);
+}
+
 static _Noreturn void start(char *program)
 {
 	char *argv[] = {program, NULL};
@@ -246,7 +307,7 @@ static _Noreturn void start(char *program)
 
 	(void)unlink(TABLE);
 	(void)unlink("/init");
-	(void)umount2("/sys", MNT_DETACH);
+	(void)umount2("/sys", MNT_DETACH); /* and what is mounted in it */
 	(void)umount2("/dev", MNT_DETACH);
 	if (chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
 	    chdir("/") < 0)
@@ -255,26 +316,34 @@ static _Noreturn void start(char *program)
 	fail("%s: %s", program, strerror(errno));
 }
 
-static void obey(const char *name, char *const fields[])
+static void obey(const struct order *order)
 {
-	if (strcmp(name, "module") == 0)
+	char *const *fields = order->fields;
+
+	if (strcmp(order->name, "module") == 0)
 		load_module(fields[0]);
-	else if (strcmp(name, "find") == 0)
+	else if (strcmp(order->name, "find") == 0)
 		find(fields[0], fields[1], fields[2]);
-	else if (strcmp(name, "verity") == 0)
+	else if (strcmp(order->name, "key") == 0)
+		add_key(fields[0], fields[1]);
+	else if (strcmp(order->name, "verity") == 0)
 		verity(fields[0], fields[1]);
-	else if (strcmp(name, "mount") == 0)
+	else if (strcmp(order->name, "mount") == 0)
 		mount_root(fields[0], fields[1]);
-	else if (strcmp(name, "start") == 0)
+	else if (strcmp(order->name, "policy") == 0)
+		obey_policy(fields[0], fields[1]);
+	else if (strcmp(order->name, "keep") == 0)
+		keep(fields[0], fields[1]);
+	else if (strcmp(order->name, "start") == 0)
 		start(fields[0]);
 	else
-		fail("%s: unknown record %s", TABLE, name);
+		fail("%s: unknown record %s", TABLE, order->name);
 }
 
 int main(void)
 {
-	char empty[] = "";
-	size_t at = 0;
+	struct order order;
+	const char *problem;
 
 	if (getpid() != 1) {
 		fputs("stage: this is the first program of a machine\n", stderr);
@@ -284,17 +353,7 @@ int main(void)
 	(void)mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL);
 	open_console();
 	read_table();
-	if (strcmp(next(&at), MAGIC) != 0 || strcmp(next(&at), VERSION) != 0)
-		fail("%s: not of this version", TABLE);
-	for (;;) {
-		char *fields[MAX_FIELDS];
-		long count = strtol(next(&at), NULL, 10);
-		char *name = next(&at);
-
-		if (count < 0 || count > MAX_FIELDS)
-			fail("%s: %s has %ld fields", TABLE, name, count);
-		for (long i = 0; i < MAX_FIELDS; i++)
-			fields[i] = i < count ? next(&at) : empty;
-		obey(name, fields);
-	}
+	while (!(problem = table_next(&table, &order)))
+		obey(&order);
+	fail("%s: %s", TABLE, problem);
 }

@@ -180,14 +180,16 @@ def emit(
     compression: str = "zstd",
     tools: Tools | None = None,
     sign: str | Path | None = None,
+    only_signed: bool = False,
 ) -> tuple[Artifact, ...]:
     """Write the system in each of ``formats`` as ``directory``/``name``….
 
     ``compression`` of an initramfs: none, gzip, zstd, lz4 or xz, with a level as in "zstd:19".
     ``tools`` make disk images; by default they are :func:`own_tools`.  ``sign`` is a folder of keys
-    (``linuxkit keys new``), with which what firmware starts is signed.
+    (``linuxkit keys new``), with which what firmware starts is signed; with ``only_signed`` the
+    machine runs nothing else then.
     Raises LK0701 for a format that does not exist, LK06xx for such a compression, LK0102; LK0770
-    to LK0775 about signing.
+    to LK0775 and LK0781 about signing.
     """
     from linuxkit import formats as writers
     from linuxkit.tree import compress
@@ -198,7 +200,7 @@ def emit(
 
         signer = certificates.signer(Path(sign), "db")
     made_with = tools or own_tools(system.store)
-    options = writers.Options(compress.parse(compression), made_with, signer)
+    options = writers.Options(compress.parse(compression), made_with, signer, only_signed)
     return writers.emit(
         system, formats, directory=Path(directory), name=name, options=options
     )

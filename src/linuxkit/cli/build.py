@@ -68,6 +68,7 @@ def configure(parser: Parser) -> None:
     text = "programs that make disk images: own (pinned; the usual ones) or host"
     add("--tools", "WHICH", text, default="own")
     add("--sign", "KEYDIR", "sign what firmware starts, with the keys of `linuxkit keys new`")
+    switch("--only-signed", "with --sign: the machine runs programs of its image only (raw-verity)")
     switch("--offline", "fetch nothing; say what is missing")
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
@@ -118,6 +119,7 @@ def main(args: argparse.Namespace) -> int:
         compression=str(wish.compression),
         tools=_tools(wish, store),
         sign=args.sign or None,
+        only_signed=args.only_signed,
     )
     sizes = system.sizes(wish.compression) if wish.report else ()
     inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
@@ -135,7 +137,8 @@ def main(args: argparse.Namespace) -> int:
 def decide(args: argparse.Namespace) -> Wish:
     """Read the flags, before any work is done.
 
-    Raises LK0101, LK0102 (no such folder), LK0114, LK0613, LK0701, LK0709, LK0770 and LK0775.
+    Raises LK0101, LK0102 (no such folder), LK0114, LK0613, LK0701, LK0709, LK0770, LK0775 and
+    LK0781.
     """
     names = _formats(args)
     folder = Path(args.o).parent if args.o else Path(args.dir or ".")
@@ -177,7 +180,8 @@ def _tools(wish: Wish, store: Store) -> Tools:
 
 def _formats(args: argparse.Namespace) -> tuple[str, ...]:
     names = [name for words in args.format for name in words.split(",") if name]
-    formats.check(names or [formats.DEFAULT], signing=bool(args.sign))
+    signing = bool(args.sign)
+    formats.check(names or [formats.DEFAULT], signing=signing, only_signed=args.only_signed)
     if args.sign and args.o:
         raise Error("LK0114", "--o and --sign exclude each other", hint="a stream is not signed")
     if args.pull and args.offline:

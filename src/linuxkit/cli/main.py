@@ -76,6 +76,7 @@ _USAGE_CODES = (  # one line for each hundred
     "LK0613",
     "LK0701", "LK0709", "LK072", "LK0744", "LK0746", "LK0747", "LK075", "LK0762", "LK0763",
     "LK0764", "LK0765", "LK0770", "LK0771", "LK0775", "LK0778", "LK0779",
+    "LK0781",
     "LK0801", "LK081", "LK0832", "LK084", "LK087",
     "LK0906",
 )  # fmt: skip

@@ -28,12 +28,15 @@ class Tree(NamedTuple):
     salt: bytes
     blocks: int
 
-    @property
-    def parameters(self) -> str:
-        """What the device mapper's target is told behind the two devices."""
+    def parameters(self, key: str = "") -> str:
+        """What the device mapper's target is told behind the two devices.
+
+        ``key`` names the key of the kernel that holds a signature of the root hash.
+        """
+        options = ["panic_on_corruption", *(["root_hash_sig_key_desc", key] if key else [])]
         return (
             f"{BLOCK} {BLOCK} {self.blocks} 1 sha256 {self.root.hex()} {self.salt.hex()} "
-            "1 panic_on_corruption"
+            f"{len(options)} {' '.join(options)}"
         )
 
 

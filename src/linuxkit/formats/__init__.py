@@ -67,18 +67,24 @@ _SIGNED = {
 """Formats with a program that firmware starts, so that there is something to sign."""
 
 
+_GUARDED = ("raw-verity",)
+"""Formats whose machines can be held to run signed programs only."""
+
+
 class Options(NamedTuple):
     """What a user may choose of a format's making."""
 
     compression: Compression
     tools: Tools
     signer: Signer | None = None  # who signs the programs that firmware starts
+    only_signed: bool = False  # the machine runs nothing else; takes a signer
 
     @property
     def identity(self) -> list[str]:
         """Changes when the bytes of a format with such programs may change."""
         who = self.signer.certificate.fingerprint if self.signer else ""
-        return [self.compression.form, self.tools.identity, who]
+        only = "only" if self.only_signed else ""
+        return [self.compression.form, self.tools.identity, who, only]
 
 
 class Format(Protocol):
@@ -122,13 +128,25 @@ def find_streamable(name: str) -> Streamable:
     return cast("Streamable", found)
 
 
-def check(names: Sequence[str], *, signing: bool = False) -> None:
+def check(
+    names: Sequence[str], *, signing: bool = False, only_signed: bool = False
+) -> None:
     """Whether all of these can be written side by side, and signed where they shall be.
 
-    Raises LK0701, LK0747, LK0775.
+    Raises LK0701, LK0747, LK0775, LK0781.
     """
+    if only_signed and not signing:
+        raise Error(
+            "LK0781", "a machine is held to signed programs by keys, and none are given",
+            hint="add --sign KEYDIR",
+        )  # fmt: skip
     for name in names:
         find(name)
+        if only_signed and name not in _GUARDED:
+            raise Error(
+                "LK0781", f'the format "{name}" cannot hold a machine to signed programs',
+                hint=f"take {' or '.join(_GUARDED)}",
+            )  # fmt: skip
         if signing and name not in _SIGNED:
             raise Error(
                 "LK0775", f'nothing in the format "{name}" can be signed',
@@ -148,11 +166,12 @@ def emit(
 ) -> tuple[Artifact, ...]:
     """Write the system in each format called for; on an error no file of it is left.
 
-    Raises LK0701, LK0747 and LK0775 before any work, LK0102 when the files cannot be written.
+    Raises LK0701, LK0747, LK0775 and LK0781 before any work, LK0102 when the files cannot be
+    written.
     """
     from linuxkit.formats.output import write_artifact  # help texts need the table only
 
-    check(names, signing=options.signer is not None)
+    check(names, signing=options.signer is not None, only_signed=options.only_signed)
     chosen = [(wanted, find(wanted)) for wanted in dict.fromkeys(names)]
     return tuple(
         write_artifact(system, wanted, found, directory=directory, name=name, options=options)

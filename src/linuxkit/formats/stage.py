@@ -15,7 +15,7 @@ from linuxkit.base.errors import Error
 from linuxkit.build import drivers
 from linuxkit.build.check import configuration
 from linuxkit.build.plan import EPOCH
-from linuxkit.formats import rootfs
+from linuxkit.formats import guard, rootfs
 from linuxkit.tree import compress, cpio
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from linuxkit.build.system import System
     from linuxkit.disk.filesystem import Mark
     from linuxkit.formats import Options
+    from linuxkit.formats.guard import Guard
     from linuxkit.oci.store import Blob
 
 _MODULES = {"erofs": "erofs", "squashfs": "squashfs", "iso9660": "isofs"}
@@ -45,6 +46,7 @@ _SYMBOLS = {
 }  # fmt: skip
 _DISKS = ("virtio_blk", "sd_mod", "nvme", "xen_blkfront", "mmc_block")
 _CDS = ("sr_mod",)
+_SIGNATURE, _POLICY = "root.p7s", "policy.p7b"
 
 
 class Root(NamedTuple):
@@ -62,6 +64,7 @@ class Verity(NamedTuple):
     mark: Mark
     sectors: int  # of the root
     parameters: str  # of the device mapper's target, behind the two devices
+    guard: Guard | None = None  # only what is signed may run
 
 
 def needed(system: System) -> bool:
@@ -91,7 +94,8 @@ def make(system: System, root: Root, options: Options) -> Blob:
             packed.close()
 
     wanted = [list(record) for record in _records(system, root, ())]
-    about = [wanted, root.cd, digests.of_bytes(_program(system))]
+    files = [*_files(system, root).values()]
+    about = [wanted, root.cd, *map(digests.of_bytes, files)]
     return rootfs.kept(system, f"stage.{packing.form}", about, write)
 
 
@@ -126,11 +130,20 @@ def _entries(system: System, root: Root, found: Drivers) -> Iterator[Entry]:
     for folder in ("dev", "m", "root", "sys"):
         yield Entry(folder, Kind.DIR, 0o755, mtime=EPOCH)
     yield Entry("dev/console", Kind.CHAR, 0o600, mtime=EPOCH, major=5, minor=1)
-    yield Entry("init", Kind.FILE, 0o755, mtime=EPOCH, content=Bytes(_program(system)))
+    for name, data in _files(system, root).items():
+        yield Entry(name, Kind.FILE, 0o755, mtime=EPOCH, content=Bytes(data))
     for path, entry in zip(paths, modules, strict=True):
         yield Entry(path, Kind.FILE, 0o644, mtime=EPOCH, content=entry.content)
     table = Bytes(encode(_records(system, root, paths)))
     yield Entry("stage.table", Kind.FILE, 0o644, mtime=EPOCH, content=table)
+
+
+def _files(system: System, root: Root) -> dict[str, bytes]:
+    """The program, and what it hands to the kernel."""
+    files = {"init": _program(system)}
+    if root.verity and root.verity.guard:
+        files |= {_SIGNATURE: root.verity.guard.root, _POLICY: root.verity.guard.policy}
+    return files
 
 
 def _records(system: System, root: Root, paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -140,14 +153,19 @@ def _records(system: System, root: Root, paths: Sequence[str]) -> Iterator[tuple
     if root.verity:
         mark = root.verity.mark
         yield ("find", "hash", str(mark.offset), mark.data.hex())
+        if root.verity.guard:
+            yield ("key", guard.KEY, f"/{_SIGNATURE}")
         yield ("verity", str(root.verity.sectors), root.verity.parameters)
     yield ("mount", root.kind, "")
+    yield ("keep", "/.extra", "/dev/.extra")
+    if root.verity and root.verity.guard:
+        yield ("policy", guard.NAME, f"/{_POLICY}")
     yield ("start", system.plan.init or "/init")
 
 
 def encode(records: Iterable[tuple[str, ...]]) -> bytes:
     """The table: strings that end with NUL, a record's count of fields before its name."""
-    words = ["linuxkit-stage", "1"]
+    words = ["linuxkit-stage", "2"]
     for name, *fields in records:
         words += [str(len(fields)), name, *fields]
     return b"".join(word.encode() + b"\0" for word in words)

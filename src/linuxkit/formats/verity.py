@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_of_disk_root
+from linuxkit.build.check import configuration, console, least_ram_of_disk_root
 from linuxkit.disk import ext4, partitions, verity
 from linuxkit.disk.filesystem import Mark
 from linuxkit.disk.partitions import MIB, Label, Partition
-from linuxkit.formats import diskroot, efi, identity, payload, rootfs
+from linuxkit.formats import diskroot, efi, guard, identity, payload, rootfs
 from linuxkit.formats.stage import Verity
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class RawVerity:
     """``NAME-verity.img``: ESP, root, its hash tree, and a partition for state."""
 
     def emit(self, system: System, out: Output, options: Options) -> BootFacts:
-        """Write the file.  Raises LK0740 to LK0745, LK0748 and what the tools raise."""
+        """Write the file.  Raises LK0740 to LK0745, LK0748, LK0781, what tools raise."""
         arch = system.plan.arch
         if arch not in partitions.ROOT:
             raise Error("LK0748", f"no partition type for a checked root is known for {arch}")
@@ -82,7 +82,13 @@ def _payload(system: System, tree: Tree, hashes: BinaryIO, options: Options) -> 
     hashes.seek(0)
     mark = Mark(0, hashes.read(128))
     sectors = tree.blocks * (verity.BLOCK // 512)
-    guarded = root._replace(verity=Verity(mark, sectors, tree.parameters))
+    kernel = payload.kernel_of(system)
+    held = None
+    if options.only_signed and options.signer:
+        guard.check(configuration(system), kernel.cmdline)
+        held = guard.make(tree.root, options.signer)
+    parameters = tree.parameters(guard.KEY if held else "")
+    guarded = root._replace(verity=Verity(mark, sectors, parameters, held))
     found = payload.staged(system, guarded, options)
     return found._replace(cmdline=f"{found.cmdline} roothash={tree.root.hex()}".strip())
 

@@ -44,7 +44,7 @@ def test_one_bit_is_noticed(tmp_path, need):
 
 def test_what_the_kernel_is_told(tmp_path):
     _, _, tree = write(tmp_path, 5)
-    words = tree.parameters.split()
+    words = tree.parameters().split()
     assert words[:5] == ["4096", "4096", "5", "1", "sha256"]
     assert words[5:7] == [tree.root.hex(), bytes(range(32)).hex()]
     assert words[7:] == ["1", "panic_on_corruption"]

@@ -122,4 +122,4 @@ def test_a_machine_lives_through_faults_and_a_power_cut(workshop, boot, tmp_path
     lines, last = re.search(rb"\[002-last\] lines (\d+) last (\d+)", machine.console).groups()
     assert int(lines) == int(last) >= kept  # all, in their order, and none in parts
     machine.poweroff()
-    assert machine.wait(120).status == 0
+    assert machine.wait(120).power == "poweroff"

@@ -19,6 +19,7 @@ LIMIT = 4 << 20
 
 _OFF = re.compile(r"# CONFIG_(\w+) is not set")
 _SET = re.compile(r"CONFIG_(\w+)=(.*)")
+_HEAD = re.compile(r"# Linux/\S+ (\d+)\.(\d+)\S* Kernel Configuration")
 
 
 class Difference(NamedTuple):
@@ -30,10 +31,11 @@ class Difference(NamedTuple):
 
 
 class Config:
-    """The values of one kernel's symbols."""
+    """The values of one kernel's symbols, and the kernel's version where the text tells it."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, str], version: tuple[int, int] | None = None) -> None:
         self._values = values
+        self.version = version
 
     def get(self, name: str) -> str:
         """The value of the symbol: "y", "m", "n", a number, or a text in quotes."""
@@ -47,14 +49,17 @@ class Config:
 def parse(text: str) -> Config:
     """Read the text of a ``.config`` file.  Raises LK0760 for a line that is none of its lines."""
     values: dict[str, str] = {}
+    version = None
     for number, line in enumerate(text.splitlines(), 1):
         if found := _SET.fullmatch(line):
             values[found[1]] = found[2]
+        elif head := _HEAD.fullmatch(line):
+            version = int(head[1]), int(head[2])
         elif not _OFF.fullmatch(line) and line.strip() and not line.startswith("#"):
             raise Error(
                 "LK0760", f"line {number} of a kernel's configuration is none: {printable(line)}"
             )
-    return Config(values)
+    return Config(values, version)
 
 
 def differences(before: Config, after: Config) -> list[Difference]:

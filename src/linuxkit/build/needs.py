@@ -7,18 +7,22 @@ its configuration, nothing is said.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from linuxkit.build.check import configuration
+from linuxkit.build.plan import DataSegment
 from linuxkit.build.root import listed
 from linuxkit.build.sandbox import profile
+from linuxkit.spec import netfiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from linuxkit.build.kconfig import Config
+    from linuxkit.build.plan import Plan
     from linuxkit.build.system import System
     from linuxkit.spec.model import Container, Spec
 
@@ -55,7 +59,10 @@ _FILE_SYSTEMS = {
     "virtiofs": ("VIRTIO_FS", "virtiofs"),
     "xfs": ("XFS_FS", "xfs"),
 }
+# What every container mounts; only the YAML's own wish for one is looked at.
+_USUAL = frozenset({"cgroup2", "devpts", "mqueue", "tmpfs"})
 _LINKS = {
+    "bond": ("BONDING", "bonding"),
     "bridge": ("BRIDGE", "bridge"),
     "dummy": ("DUMMY", "dummy"),
     "ipvlan": ("IPVLAN", "ipvlan"),
@@ -75,6 +82,9 @@ _CONFINING = (
     ("user namespaces", "USER_NS", ""),
 )
 _LSM = "lsm="
+# guest/confine/landlock.c: the least that it enforces, and the Linux that brought it.
+_LEAST_LANDLOCK = (6, 12)
+_MADE = re.compile(r"link add .*\btype (\w+)")
 
 
 class Need(NamedTuple):
@@ -93,9 +103,13 @@ class Gap(NamedTuple):
     why: str
 
 
-def needs(spec: Spec) -> tuple[Need, ...]:
-    """Everything that we know how to look for, in the order of the file."""
-    found = [need for entry in _containers(spec) for need in _of(entry)]
+def needs(spec: Spec, plan: Plan) -> tuple[Need, ...]:
+    """Everything that we know how to look for: links of the machine, then containers, as in the
+    file, and what only the labels of their images ask for.
+    """  # noqa: D205
+    found = list(_of_network(spec))
+    found += [need for entry in _containers(spec) for need in _of(entry)]
+    found += [need for need in _of_labels(plan) if need not in found]
     for entry in _containers(spec):
         if profile.of(entry, spec) == profile.STRICT:
             landlock = (_LANDLOCK,) if (entry.landlock or "enforce") == "enforce" else ()
@@ -112,7 +126,8 @@ def gaps(spec: Spec, system: System) -> tuple[Gap, ...]:
     words = (system.kernel.cmdline if system.kernel else "").split()
     named = [word.removeprefix(_LSM).split(",") for word in words if word.startswith(_LSM)]
     unnamed = bool(named) and "landlock" not in named[-1]
-    found = ((need, _gap(need, config, modules, landlock=not unnamed)) for need in needs(spec))
+    asked = needs(spec, system.plan)
+    found = ((need, _gap(need, config, modules, landlock=not unnamed)) for need in asked)
     return tuple(Gap(need, why) for need, why in found if why)
 
 
@@ -120,11 +135,17 @@ def _gap(need: Need, config: Config, modules: frozenset[str], *, landlock: bool)
     value = config.get(need.symbol)
     if value == "y" and need.symbol == "SECURITY_LANDLOCK" and not landlock:
         return "lsm= on its command line does not name landlock"
+    if value == "y" and need.symbol == "SECURITY_LANDLOCK" and _is_old(config.version):
+        return f"what Linux {config.version[0]}.{config.version[1]} has of it is too old"
     if value == "y":
         return ""
     if value == "m":
         return "" if need.module in modules else f"its module {need.module} is not in the image"
     return f"CONFIG_{need.symbol} is not set"
+
+
+def _is_old(version: tuple[int, int] | None) -> TypeGuard[tuple[int, int]]:
+    return version is not None and version < _LEAST_LANDLOCK
 
 
 def _containers(spec: Spec) -> Iterator[Container]:
@@ -142,6 +163,29 @@ def _of(entry: Container) -> Iterator[Need]:
         kind = link.add or ("veth" if link.peer else "")
         if kind in _LINKS:
             yield Need(entry.name, f"network links of kind {kind}", *_LINKS[kind])
+
+
+def _of_network(spec: Spec) -> Iterator[Need]:
+    """Of ``network:``, which by now is a file of commands (spec/netfiles.py)."""
+    place = f"{netfiles.FOLDER}/ip.batch"
+    lines = next((file.contents or "" for file in spec.files if file.path == place), "")
+    for kind in dict.fromkeys(_MADE.findall(lines)):
+        if kind in _LINKS:
+            yield Need("network", f"network links of kind {kind}", *_LINKS[kind])
+
+
+def _of_labels(plan: Plan) -> Iterator[Need]:
+    """Mounts of every container as they came out, which those of its image's label are part of."""
+    segments = (each for each in plan.segments if isinstance(each, DataSegment))
+    for item in (item for segment in segments for item in segment.items):
+        folder, name = posixpath.split(item.path)
+        if name != "config.json" or not folder.startswith("containers/"):
+            continue
+        container = re.sub(r"^\d+-", "", posixpath.basename(folder))
+        for mount in json.loads(item.data).get("mounts", ()):
+            kind = mount.get("type", "")
+            if kind in _FILE_SYSTEMS.keys() - _USUAL:
+                yield Need(container, f"the file system {kind}", *_FILE_SYSTEMS[kind])
 
 
 def _modules(system: System) -> frozenset[str]:

@@ -147,3 +147,28 @@ def test_what_confines_has_to_be_in_the_kernel(tmp_path, monkeypatch):
     unnamed = STRICT.replace("console=ttyS0", "console=ttyS0 lsm=yama,bpf")
     why = "lsm= on its command line does not name landlock"
     assert confining(tmp_path, CONFINING, unnamed) == [("web", "SECURITY_LANDLOCK", why)]
+    dated = "# Linux/x86_64 {} Kernel Configuration\n" + CONFINING
+    assert confining(tmp_path, dated.format("6.12.118")) == []
+    old = [("web", "SECURITY_LANDLOCK", "what Linux 6.6 has of it is too old")]
+    assert confining(tmp_path, dated.format("6.6.9-cloud")) == old
+
+
+def test_links_of_the_machine_are_looked_for(tmp_path):
+    lines = "link add name b type bond mode active-backup\nlink add name wg0 type wireguard\n"
+    batch = f"files: [{{path: etc/linuxkit/network/ip.batch, contents: {lines!r}}}]\n"
+    found = needs.gaps(*build(tmp_path, ALL, text=YML + batch.replace("'", '"')))
+    assert [tuple(gap.need) for gap in found] == [
+        ("network", "network links of kind bond", "BONDING", "bonding")
+    ]
+
+
+def test_what_a_label_mounts_is_looked_for(tmp_path):
+    store = linuxkit.open_store(tmp_path / "cache")
+    label = '{"mounts": [{"type": "binfmt_misc", "source": "x", "destination": "/b"}]}'
+    image(
+        store, "docker.io/lk/binfmt:1", {"app": "a"}, cmd=["/app"],
+        labels={"org.mobyproject.config": label},
+    )  # fmt: skip
+    text = YML.replace("services:", '  - {name: formats, image: "lk/binfmt:1"}\nservices:')
+    found = needs.gaps(*build(tmp_path, ALL, text=text))
+    assert [(gap.need.container, gap.need.symbol) for gap in found] == [("formats", "BINFMT_MISC")]

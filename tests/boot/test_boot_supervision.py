@@ -75,4 +75,5 @@ def test_troublesome_services(workshop, boot):
     assert result.power == "poweroff"
     slow = [r for r in machine.records if r.name == "onboot/000-slow"][-1]
     assert (slow.state, slow.detail) == ("failed", "took too long")
-    assert states(machine, "onshutdown/000-bye") == ["starting", "running", "exited"]
+    # On a busy machine it may have ended before anybody sees that it runs.
+    assert [s for s in states(machine, "onshutdown/000-bye") if s != "running"] == ["starting", "exited"]

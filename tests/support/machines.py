@@ -1,6 +1,7 @@
 """Systems built from a YAML text and booted, for tests.
 
 One store serves a whole test session; LINUXKIT_TEST_CACHE names one that outlives it.
+LINUXKIT_TEST_KERNEL names a stock kernel to boot in place of Debian's, such as kernel-hardened.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ init: ["@pkg:init", "@pkg:crun"]
 FULL = HEAD.replace('"@pkg:kernel"', '"@pkg:kernel-full"')
 
 
+OTHER_KERNEL = os.environ.get("LINUXKIT_TEST_KERNEL", "")
+
+
+def with_kernel(text: str, other: str) -> str:
+    """The YAML ``text`` with the stock kernel ``other`` where it names one of Debian's."""
+    return re.sub('"@pkg:kernel(-full)?"', f'"@pkg:{other}"', text) if other else text
+
+
 class Workshop:
     """Builds systems into ``folder`` with the store ``cache``, and boots them."""
 
@@ -53,7 +62,8 @@ class Workshop:
         key = (text, arch, compression, name, form, str(sign))
         if key not in self._built:
             store = linuxkit.open_store(self.cache)
-            spec = linuxkit.load(["-"], arch=arch, stdin=text.encode())
+            yml = with_kernel(text, OTHER_KERNEL)
+            spec = linuxkit.load(["-"], arch=arch, stdin=yml.encode())
             sources = linuxkit.default_sources(store)
             plan = linuxkit.resolve(spec, store=store, sources=sources, arch=arch)
             linuxkit.fetch(plan, store=store)

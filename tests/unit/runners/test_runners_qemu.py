@@ -74,6 +74,7 @@ def test_a_kernel_without_pci_gets_a_machine_without():
     made = made._replace(boot=made.boot._replace(machine="microvm"))
     words = list(command(made, Options(), Host("tcg", 4, 5, identity="/out/web-state")))
     assert after(words, "-machine") == ["microvm,acpi=off"]
+    assert after(words, "-append") == ["console=ttyS0 quiet no_timer_check"]
     devices = [word.split(",")[0] for word in after(words, "-device")]
     assert devices == [
         "virtio-rng-device", "virtio-serial-device", "virtserialport", "virtio-net-device",
@@ -81,6 +82,7 @@ def test_a_kernel_without_pci_gets_a_machine_without():
     assert not any("romfile" in word for word in words)
     words = list(command(made, Options(machine="q35"), Host("tcg", 4, 5)))  # the user's word counts
     assert after(words, "-machine") == ["q35"]
+    assert after(words, "-append") == ["console=ttyS0 quiet"]
     assert "virtio-rng-pci,rng=rng0" in words
 
 

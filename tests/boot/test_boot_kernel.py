@@ -13,12 +13,15 @@ import pytest
 import linuxkit
 from linuxkit.recipes import hardening, prebuilt
 from linuxkit.recipes.stock import Shelf
+from linuxkit.runners.options import Forward
 from linuxkit.tree.entry import Bytes, Entry, Kind
 from support.images import image
+from support.machines import fetch_page, free_port
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
+LEAN = HERE.parents[1] / "examples" / "lean.yml"
 BOOT_S = 200
 DEVICES = (
     "[{path: /dev/mem, type: c, major: 1, minor: 1, mode: '0600'},"
@@ -111,5 +114,20 @@ def test_it_is_lean(kernel, workshop, boot):
     machine = boot(artifact, memory_mib=64)
     ready = machine.wait_ready(timeout_s=BOOT_S)
     assert ready.mem_total_kib - ready.mem_available_kib <= 36 << 10
+    machine.poweroff()
+    assert machine.wait(90).status == 0
+
+
+def test_the_lean_example_answers(workshop, boot):
+    """As its first lines say: in 64 MB, and with the usual compression."""
+    if "kernel-microvm" not in KERNELS:
+        pytest.skip("not recorded")
+    artifact = workshop.build(LEAN.read_text())
+    assert sum(file.size for file in artifact.files if file.role in {"kernel", "initrd"}) <= 9 << 20
+    port = free_port()
+    machine = boot(artifact, memory_mib=64, forwards=(Forward(port, 8080),))
+    ready = machine.wait_ready(timeout_s=BOOT_S)
+    assert ready.mem_total_kib - ready.mem_available_kib <= 36 << 10
+    assert b"It works" in fetch_page(f"http://127.0.0.1:{port}/", 60)
     machine.poweroff()
     assert machine.wait(90).status == 0

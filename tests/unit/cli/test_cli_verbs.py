@@ -55,7 +55,7 @@ def test_examples_are_what_new_prints_and_build_reads(capsys, path):
     assert text.startswith("# ")
     assert program.main(["build", "--dry-run", "--arch", "amd64", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "linuxkit.stock/kernel:" in out
+    assert "linuxkit.stock/kernel" in out
     assert "@pkg:" not in out
 
 

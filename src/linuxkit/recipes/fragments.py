@@ -1,8 +1,9 @@
 """The parts that a kernel's configuration is put together from, with the reason for every line.
 
-A package of ours that builds a kernel keeps them in ``kernel/config``: ``flavours``, ``common/``,
-``flavour/`` and a folder for each architecture.  Its ``merge.sh`` puts them together for the build;
-this does the same for people.  A line is ``CONFIG_NAME=VALUE  # reason``.
+The package kernel-hardened keeps them in ``kernel/config``: ``flavours``, ``common/``, ``flavour/``
+and a folder for each architecture.  Its ``merge.sh`` puts them together for the build; this does
+the same for people.  A package ``kernel-FLAVOUR`` that is built from them may add its
+``kernel.config`` (docs/decisions/0052-own-parts.md).  A line is ``CONFIG_NAME=VALUE  # reason``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _MAX_BYTES = 1 << 20
 
 
 class Line(NamedTuple):
-    """One symbol that is asked for, and why; ``place`` is FILE:LINE below ``config``."""
+    """One symbol that is asked for, and why."""
 
     name: str
     value: str
     reason: str
-    place: str
+    place: str  # FILE:LINE, below ``config`` or else below the folder of packages
 
 
 def folder() -> Path:
@@ -76,10 +77,19 @@ def _paths(config: Path, arch: str, flavour: str) -> Iterator[Path]:
         own = config / arch / f"{part}.config"
         if own.is_file():
             yield own
+    more = _packages(config) / f"kernel-{flavour}" / "kernel.config"
+    if more.is_file():
+        yield more
+
+
+def _packages(config: Path) -> Path:
+    """The folder of packages that ``config`` lies in, as PACKAGE/kernel/config."""
+    return config.parents[2]
 
 
 def _lines(config: Path, path: Path) -> Iterator[Line]:
-    name = path.relative_to(config).as_posix()
+    below = config if path.is_relative_to(config) else _packages(config)
+    name = path.relative_to(below).as_posix()
     for number, text in enumerate(_text(path).splitlines(), 1):
         if not text or text.startswith("#"):
             continue

@@ -23,9 +23,15 @@ def as_config(line):
 
 
 @pytest.mark.parametrize(("flavour", "arch"), BOTH)
-def test_the_build_merges_as_we_do(flavour, arch):
+def test_the_build_merges_as_we_do(flavour, arch, tmp_path):
+    """As far as the shared parts go, and with what a package adds by itself as its build.yml does."""
     ours = [as_config(line) for line in fragments.read(CONFIG, arch, flavour)]
-    argv = ["sh", CONFIG.parent / "merge.sh", arch, flavour]
+    shutil.copytree(CONFIG.parent, tmp_path / "recipe")
+    own = CONFIG.parents[2] / f"kernel-{flavour}" / "kernel.config"
+    if own.exists():
+        with (tmp_path / "recipe" / "config" / arch / f"{flavour}.config").open("a") as last:
+            last.write(own.read_text())
+    argv = ["sh", tmp_path / "recipe" / "merge.sh", arch, flavour]
     theirs = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     assert theirs.splitlines() == ours
     assert len(ours) > 300
@@ -36,13 +42,14 @@ def test_every_line_of_every_part_has_a_reason_and_is_used():
     read = {line.place.split(":")[0] for flavour, arch in BOTH
             for line in fragments.read(CONFIG, arch, flavour)}  # fmt: skip
     there = {path.relative_to(CONFIG).as_posix() for path in CONFIG.rglob("*.config")}
+    there |= {path.relative_to(CONFIG.parents[2]).as_posix()
+              for path in CONFIG.parents[2].glob("*/kernel.config")}  # fmt: skip
     assert there == read
 
 
 @pytest.fixture
 def parts(tmp_path):
-    shutil.copytree(CONFIG, tmp_path / "config")
-    return tmp_path / "config"
+    return shutil.copytree(CONFIG, tmp_path / "kernel-any" / "kernel" / "config")
 
 
 @pytest.mark.parametrize(

@@ -181,17 +181,19 @@ def emit(
     tools: Tools | None = None,
     sign: str | Path | None = None,
     only_signed: bool = False,
+    size: int = 0,
 ) -> tuple[Artifact, ...]:
     """Write the system in each of ``formats`` as ``directory``/``name``….
 
     ``compression`` of an initramfs: none, gzip, zstd, lz4 or xz, with a level as in "zstd:19".
     ``tools`` make disk images; by default they are :func:`own_tools`.  ``sign`` is a folder of keys
     (``linuxkit keys new``), with which what firmware starts is signed; with ``only_signed`` the
-    machine runs nothing else then.
+    machine runs nothing else then.  ``size`` is that of disks in bytes; 0: as small as they can be.
     Raises LK0701 for a format that does not exist, LK06xx for such a compression, LK0102; LK0770
-    to LK0775 and LK0781 about signing.
+    to LK0775 and LK0781 about signing; LK0785 for a size that is too small.
     """
     from linuxkit import formats as writers
+    from linuxkit.disk.partitions import Extent
     from linuxkit.tree import compress
 
     signer = None
@@ -200,7 +202,9 @@ def emit(
 
         signer = certificates.signer(Path(sign), "db")
     made_with = tools or own_tools(system.store)
-    options = writers.Options(compress.parse(compression), made_with, signer, only_signed)
+    extent = Extent(wanted=size)
+    form = compress.parse(compression)
+    options = writers.Options(form, made_with, signer, only_signed, extent)
     return writers.emit(
         system, formats, directory=Path(directory), name=name, options=options
     )

@@ -131,6 +131,16 @@ def gaps(spec: Spec, system: System) -> tuple[Gap, ...]:
     return tuple(Gap(need, why) for need, why in found if why)
 
 
+def drives_sticks(system: System) -> bool:
+    """Whether the kernel finds a root on a USB stick; True where it does not tell.
+
+    Raises LK0760, LK030x.
+    """
+    config = configuration(system)
+    value = config.get("USB_STORAGE") if config is not None else "y"
+    return value == "y" or (value == "m" and "usb-storage" in _modules(system))
+
+
 def _gap(need: Need, config: Config, modules: frozenset[str], *, landlock: bool) -> str:
     value = config.get(need.symbol)
     if value == "y" and need.symbol == "SECURITY_LANDLOCK" and not landlock:

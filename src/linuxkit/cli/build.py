@@ -41,6 +41,7 @@ class Wish(NamedTuple):
     arch: str
     compression: Compression
     report: bool  # print the sizes
+    size: int  # of disks in bytes; 0: what is on them
     host_tools: bool
     offline: bool
 
@@ -61,7 +62,7 @@ def configure(parser: Parser) -> None:
     add("-f --format", "LIST", text, default=[])
     text = "compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none"
     add("--compress", "NAME[:LEVEL]", text, default="zstd")
-    text = "print the size of every part; with a value: upstream's size of disks, of no effect"
+    text = "print the size of every part; with a value such as 4G: the size of disks"
     parser.add_optional(
         "--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text
     )
@@ -120,6 +121,7 @@ def main(args: argparse.Namespace) -> int:
         tools=_tools(wish, store),
         sign=args.sign or None,
         only_signed=args.only_signed,
+        size=wish.size,
     )
     sizes = system.sizes(wish.compression) if wish.report else ()
     inputs.keep_uses(args, store, *wish.formats, args.compress, args.name, args.o)
@@ -160,9 +162,18 @@ def decide(args: argparse.Namespace) -> Wish:
         inputs.arch(args.arch),
         compress.parse(args.compress),
         args.size == _REPORT,
+        _size(args.size),
         host_tools=_host_tools(args.tools),
         offline=args.offline,
     )
+
+
+def _size(text: str) -> int:
+    """``512M``, ``4G`` or a bare number of GiB, as upstream has it, in bytes; 0 for no size."""
+    number = text.rstrip("MGB")
+    if not number.isdigit():
+        return 0
+    return int(number) << (20 if "M" in text else 30)
 
 
 def _host_tools(which: str) -> bool:
@@ -220,14 +231,14 @@ def _warn(args: argparse.Namespace, wish: Wish) -> None:
     """Say which of upstream's flags change nothing."""
     idle = {
         "--input-tar": args.input_tar,
-        f"--size {args.size}": args.size and not wish.report,
+        f"--size {args.size}": wish.size and not set(wish.formats) & set(formats.DISKS),
     }
     why = {
         "--input-tar": "what did not change is taken from the cache",
     }
     for flag, given in idle.items():
         if given:
-            reason = why.get(flag, "disk images are as large as what is in them")
+            reason = why.get(flag, "none of the formats is a disk")
             events.note(f"{flag} has no effect: {reason}", level="warning", code="LK0116")
 
 

@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from linuxkit.disk import certificates, efivars, fat, partitions
-from linuxkit.disk.partitions import Label, Partition
+from linuxkit.disk.partitions import Extent, Label, Partition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,4 +54,4 @@ def image(orders: Mapping[str, bytes], arch: str, efi: str, out: BinaryIO, tools
         esp = stack.enter_context(tempfile.TemporaryFile())
         size = fat.make(listed, esp, "KEYS", name.fields[0], tools)
         table = [Partition(partitions.ESP, size, esp, "esp", str(uuid.uuid5(name, "esp")))]
-        partitions.write(out, table, Label("gpt", str(name)), tools)
+        partitions.write(out, table, Label("gpt", str(name)), tools, Extent())

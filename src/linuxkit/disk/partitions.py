@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import files
+from linuxkit.base.errors import Error
 from linuxkit.disk import tools as tools_
 
 if TYPE_CHECKING:
@@ -44,6 +45,25 @@ class Partition(NamedTuple):
     at: int = 0  # where it begins, in bytes; 0: at the next whole MiB
 
 
+class Extent(NamedTuple):
+    """How large a disk is, in bytes."""
+
+    unit: int = MIB  # it is a multiple of this
+    wanted: int = 0  # this size, up to a whole unit; 0: no larger than what is on it
+
+    def of(self, content: int) -> int:
+        """The size of a disk with this much on it.  Raises LK0785 where the wanted is less."""
+        least = content + -content % self.unit
+        size = self.wanted + -self.wanted % self.unit
+        if 0 < size < least:
+            raise Error(
+                "LK0785",
+                f"the disk needs {least // MIB} MiB, and {size // MIB} MiB are wished for",
+                hint=f"--size {least // MIB}M, or leave it out: the disk is as small as it can be",
+            )  # fmt: skip
+        return size or least
+
+
 class Label(NamedTuple):
     """The kind of a partition table: "gpt" with a UUID, or "dos" with a number like 0x1234abcd."""
 
@@ -52,11 +72,11 @@ class Label(NamedTuple):
 
 
 def write(
-    out: BinaryIO, partitions: Sequence[Partition], label: Label, tools: Tools, unit: int = MIB
+    out: BinaryIO, partitions: Sequence[Partition], label: Label, tools: Tools, extent: Extent
 ) -> tuple[int, ...]:
-    """Write a disk, whose size is a multiple of ``unit``, to the empty file ``out``.
+    """Write a disk to the empty file ``out``.
 
-    Partitions begin at whole MiB.  Returns where each does, in bytes.  Raises LK0902.
+    Partitions begin at whole MiB.  Returns where each does, in bytes.  Raises LK0785, LK0902.
     """
     starts, end = [], MIB
     for each in partitions:
@@ -64,7 +84,7 @@ def write(
         end = max(end, starts[-1] + each.size)
         end += -end % MIB
     size = end + (MIB if label.kind == "gpt" else 0)  # the second table is at the end
-    out.truncate(size + -size % unit)
+    out.truncate(extent.of(size))
     placed = [each._replace(at=at) for each, at in zip(partitions, starts, strict=True)]
     table(out, placed, label, tools)
     for each in placed:

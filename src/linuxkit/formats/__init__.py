@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from linuxkit.base.errors import Error, suggestion
+from linuxkit.disk.partitions import Extent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,11 +61,17 @@ _SAME_FILE = ({"kernel+iso", "iso-bios"}, {"vhd", "dynamic-vhd"})
 """Formats that upstream has given one file name."""
 
 
-_SIGNED = {
+SIGNED = (
     "kernel+initrd", "iso-efi", "iso-efi-initrd", "iso-hybrid", "raw-efi", "qcow2-efi", "vmdk",
     "vhd", "dynamic-vhd", "vhdx", "aws", "gcp", "ova", "raw-verity", "raw-ab", "uki",
-}  # fmt: skip
+)  # fmt: skip
 """Formats with a program that firmware starts, so that there is something to sign."""
+
+DISKS = (
+    "raw-bios", "raw-efi", "qcow2-bios", "qcow2-efi", "vmdk", "vhd", "dynamic-vhd", "vhdx", "aws",
+    "gcp", "ova", "raw-verity", "raw-ab",
+)  # fmt: skip
+"""Formats with a disk, which may be made larger than what is on it."""
 
 
 _GUARDED = ("raw-verity",)
@@ -78,13 +85,15 @@ class Options(NamedTuple):
     tools: Tools
     signer: Signer | None = None  # who signs the programs that firmware starts
     only_signed: bool = False  # the machine runs nothing else; takes a signer
+    extent: Extent = Extent()  # of disks
 
     @property
     def identity(self) -> list[str]:
         """Changes when the bytes of a format with such programs may change."""
         who = self.signer.certificate.fingerprint if self.signer else ""
         only = "only" if self.only_signed else ""
-        return [self.compression.form, self.tools.identity, who, only]
+        size = [f"size {self.extent.wanted}"] if self.extent.wanted else []
+        return [self.compression.form, self.tools.identity, who, only, *size]
 
 
 class Format(Protocol):
@@ -147,10 +156,10 @@ def check(
                 "LK0781", f'the format "{name}" cannot hold a machine to signed programs',
                 hint=f"take {' or '.join(_GUARDED)}",
             )  # fmt: skip
-        if signing and name not in _SIGNED:
+        if signing and name not in SIGNED:
             raise Error(
                 "LK0775", f'nothing in the format "{name}" can be signed',
-                hint=f"take one of {', '.join(n for n in _TABLE if n in _SIGNED)}",
+                hint=f"take one of {', '.join(SIGNED)}",
             )  # fmt: skip
     for group in _SAME_FILE:
         if len(group.intersection(names)) > 1:

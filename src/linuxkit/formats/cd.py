@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from linuxkit.base import events
+from linuxkit.build import needs
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import console, least_ram_mib, least_ram_of_disk_root, require
 from linuxkit.build.plan import EPOCH
@@ -56,9 +58,16 @@ class _Iso:
     bios = False
     efi = False
     initramfs = False
+    stick = False  # it is meant for one
 
     def emit(self, system: System, out: Output, options: Options) -> BootFacts:
         """Write the file.  Raises LK0740 to LK0749 and what the tools raise."""
+        if self.stick and not needs.drives_sticks(system):
+            events.note(
+                "this kernel has no driver for USB sticks (usb-storage): the image starts from a "
+                "CD or a virtual disk only",
+                level="warning", code="LK0787",
+            )  # fmt: skip
         firmware = "any" if self.bios and self.efi else "bios" if self.bios else "uefi"
         require(system, firmware, options.compression.name)
         if self.initramfs:
@@ -152,3 +161,4 @@ class IsoHybrid(_Iso):
     suffix = "-hybrid.iso"
     bios = True
     efi = True
+    stick = True

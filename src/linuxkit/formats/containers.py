@@ -118,7 +118,8 @@ class Gcp:
         """Write the file.  Raises LK0742 to LK0746 and what the tools raise."""
         found, firmware = disk.content(system, options), disk.for_any(system)
         with system.store.temporary() as scratch:
-            size = disk.make(system, firmware, found, scratch, options, unit=_GIB)
+            extent = options.extent._replace(unit=_GIB)
+            size = disk.make(system, firmware, found, scratch, options, extent=extent)
             member = tarfile.TarInfo("disk.raw")
             member.size, member.mtime = size, EPOCH
             packed = compress.open_writer("gzip", _GZIP_LEVEL, out.file("archive", ".img.tar.gz"))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from linuxkit.build.artifact import BootFacts
     from linuxkit.build.system import System
+    from linuxkit.disk.partitions import Extent
     from linuxkit.formats import Options
     from linuxkit.formats.output import Output
     from linuxkit.formats.payload import Payload
@@ -49,7 +50,7 @@ def disk(system: System, firmware: str, options: Options) -> tuple[Blob, BootFac
     found = content(system, options)
 
     def write(out: BinaryIO) -> None:
-        make(system, firmware, found, out, options)
+        make(system, firmware, found, out, options, extent=options.extent)
 
     blob = rootfs.kept(system, f"disk.{firmware}", options.identity, write)
     return blob, efi.facts(system, found, firmware)
@@ -62,15 +63,15 @@ def make(
     out: BinaryIO,
     options: Options,
     *,
-    unit: int = MIB,
+    extent: Extent,
 ) -> int:
-    """Write a raw disk to the empty file ``out``; its size is a multiple of ``unit``.
+    """Write a raw disk to the empty file ``out``.
 
-    Returns that size in bytes.  Raises LK0742 to LK0746 and what the tools raise.
+    Returns its size in bytes.  Raises LK0742 to LK0746, LK0785 and what the tools raise.
     """
     require(system, firmware, options.compression.name)
     with events.task("pack", f"disk ({firmware})", unit=""):
-        {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware](system, found, out, options, unit)
+        {BIOS: _bios, EFI: _efi, BOTH: _both}[firmware](system, found, out, options, extent)
     return out.seek(0, 2)
 
 
@@ -79,25 +80,31 @@ def for_any(system: System) -> str:
     return BOTH if system.plan.arch == "amd64" else EFI
 
 
-def _efi(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
+def _efi(
+    system: System, found: Payload, out: BinaryIO, options: Options, extent: Extent
+) -> None:
     with system.store.temporary() as scratch:
         size = efi.write_esp(system, found, scratch, options)
         uuid = identity.uuid(system, "esp")
         esp = Partition(partitions.ESP, size, scratch, "esp", uuid)
         label = Label("gpt", identity.uuid(system, "disk"))
-        partitions.write(out, [esp], label, options.tools, unit)
+        partitions.write(out, [esp], label, options.tools, extent)
 
 
-def _bios(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
+def _bios(
+    system: System, found: Payload, out: BinaryIO, options: Options, extent: Extent
+) -> None:
     with system.store.temporary() as scratch:
         size = _files(system, _payload_files(found), scratch, options)
         part = Partition(partitions.MBR_FAT, size, scratch, active=True)
         label = Label("dos", f"0x{identity.serial(system, 'disk'):08x}")
-        partitions.write(out, [part], label, options.tools, unit)
+        partitions.write(out, [part], label, options.tools, extent)
     _install(found, out, "msdos1", 1, options)
 
 
-def _both(system: System, found: Payload, out: BinaryIO, options: Options, unit: int) -> None:
+def _both(
+    system: System, found: Payload, out: BinaryIO, options: Options, extent: Extent
+) -> None:
     """For a BIOS GRUB, and for UEFI systemd-boot, which both start the same kernel and initramfs.
 
     Whoever signs means all of it, so UEFI gets a unified kernel image of its own instead.
@@ -122,7 +129,7 @@ def _both(system: System, found: Payload, out: BinaryIO, options: Options, unit:
             Partition(partitions.ESP, size, scratch, "esp", identity.uuid(system, "esp")),
         ]  # fmt: skip
         label = Label("gpt", identity.uuid(system, "disk"))
-        partitions.write(out, table, label, options.tools, unit)
+        partitions.write(out, table, label, options.tools, extent)
     _install(found, out, "gpt2", _GAP, options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linuxkit.base import platform
+from linuxkit.base import events, platform
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import console, least_ram_mib, require
 from linuxkit.disk import authenticode, fat, pcrpolicy, uki, update
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from linuxkit.formats.payload import Payload
 
 _LABEL = "LINUXKIT"
+_USUAL = 256 << 20
+"""Bytes.  kairos-io/kairos, issues 2608, 2630 and 2941, tell of firmware that cannot load large
+ones; that project went down to 200 to 300 MB."""
 
 
 class Uki:
@@ -60,6 +63,13 @@ def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -
     if options.signer:
         pcrpolicy.sign(out, options.signer)
         authenticode.sign(out, options.signer)
+    size = out.seek(0, 2)
+    if size > _USUAL:
+        events.note(
+            f"the unified kernel image has {size >> 20} MiB; many machines' firmware cannot load "
+            f"more than {_USUAL >> 20}",
+            level="warning", code="LK0786",
+        )  # fmt: skip
 
 
 def release(cmdline: str) -> str:

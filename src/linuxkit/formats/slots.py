@@ -42,7 +42,8 @@ class RawAb:
             uuid = identity.uuid(system, "esp")
             table = [Partition(partitions.ESP, size, esp, PARTITION, uuid)]
             label = Label("gpt", identity.uuid(system, "disk"))
-            partitions.write(out.file("disk", "-ab.img"), table, label, options.tools)
+            file = out.file("disk", "-ab.img")
+            partitions.write(file, table, label, options.tools, options.extent)
         return efi.facts(system, found, "uefi")
 
 

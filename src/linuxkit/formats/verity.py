@@ -66,7 +66,8 @@ class RawVerity:
             for content in (source, hashes, state):
                 content.seek(0)
             label = Label("gpt", identity.uuid(system, "disk"))
-            partitions.write(out.file("disk", "-verity.img"), table, label, options.tools)
+            file = out.file("disk", "-verity.img")
+            partitions.write(file, table, label, options.tools, options.extent)
         return BootFacts(
             firmware="uefi",
             root="erofs",

@@ -120,6 +120,21 @@ def test_what_cannot_start_is_refused(tmp_path, config, firmware, compression, w
     assert caught.value.code == "LK0749"
 
 
+@pytest.mark.parametrize(
+    ("config", "modules", "drives"),
+    [
+        (None, MODULES, True),
+        ("CONFIG_USB_STORAGE=y\n", MODULES, True),
+        ("CONFIG_USB_STORAGE=m\n", MODULES, False),
+        ("CONFIG_USB_STORAGE=m\n", {**MODULES, "lib/modules/6.12/usb-storage.ko.xz": "ko"}, True),
+        ("CONFIG_BUG=y\n", MODULES, False),
+    ],
+)
+def test_who_finds_a_root_on_a_stick(tmp_path, config, modules, drives):
+    _, system = build(tmp_path, config, modules)
+    assert needs.drives_sticks(system) is drives
+
+
 CONFINING = (
     "CONFIG_SECURITY_LANDLOCK=y\nCONFIG_MEMCG=y\nCONFIG_CGROUP_PIDS=y\nCONFIG_SECCOMP_FILTER=y\n"
     "CONFIG_USER_NS=y\n"

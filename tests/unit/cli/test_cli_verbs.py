@@ -37,8 +37,10 @@ def wish(*words: str) -> build.Wish:
         ("-f tar,docker -f tar a.yml", {"formats": ("tar", "docker")}),
         ("-o - a.yml", {"formats": ("tar",), "stream": "-"}),
         ("-f docker --o x a.yml", {"formats": ("docker",), "stream": "x"}),
-        ("--size a.yml", {"report": True}),
-        ("--size 4G a.yml", {"report": False}),
+        ("--size a.yml", {"report": True, "size": 0}),
+        ("--size 4G a.yml", {"report": False, "size": 4 << 30}),
+        ("--size 4 a.yml", {"size": 4 << 30}),
+        ("--size 512MB a.yml", {"size": 512 << 20}),
         ("--arch aarch64 a.yml", {"arch": "arm64"}),
     ],
 )

@@ -87,14 +87,16 @@ class _Iso:
             file = out.file("cd", self.suffix)
             places = write_tree(system, entries, file, boots)
             self._as_disk(system, file, places, options)
+        if self.initramfs:
+            least = least_ram_mib(system, found.initrd.size)
+        else:
+            least = least_ram_of_disk_root(found.initrd.size)
         return BootFacts(
             firmware=firmware,
             root="initramfs" if self.initramfs else "iso9660",
             cmdline=found.cmdline,
             console=console(found.cmdline),
-            least_ram_mib=least_ram_mib(system, found.initrd.size)
-            if self.initramfs
-            else least_ram_of_disk_root(found.initrd.size),
+            least_ram_mib=efi.least_ram(found, least) if self.efi else least,
         )
 
     def _added(

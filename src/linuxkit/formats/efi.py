@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import events, platform
 from linuxkit.build.artifact import BootFacts
-from linuxkit.build.check import console, least_ram_mib, require
+from linuxkit.build.check import console, least_ram_mib, least_ram_of_uefi, require
 from linuxkit.disk import authenticode, fat, pcrpolicy, uki, update
 from linuxkit.formats import identity, payload
 from linuxkit.version import __version__
@@ -37,13 +37,19 @@ class Uki:
 
 def facts(system: System, found: Payload, firmware: str) -> BootFacts:
     """How a system whose root is an initramfs boots."""
+    least = least_ram_mib(system, found.initrd.size)
     return BootFacts(
         firmware=firmware,
         root="initramfs",
         cmdline=found.cmdline,
         console=console(found.cmdline),
-        least_ram_mib=least_ram_mib(system, found.initrd.size),
+        least_ram_mib=least if firmware == "bios" else least_ram(found, least),
     )
+
+
+def least_ram(found: Payload, least: int) -> int:
+    """MiB of memory with which firmware can load it, or ``least`` where that is more."""
+    return least_ram_of_uefi(least, found.kernel.size + found.initrd.size)
 
 
 def write_uki(system: System, found: Payload, out: BinaryIO, options: Options) -> None:

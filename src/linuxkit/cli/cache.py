@@ -221,11 +221,11 @@ def _export(store: Store, args: argparse.Namespace) -> None:
         os_, _, arch = args.platform.partition("/")
         wanted = Platform(os_, *arch.partition("/")[::2])
     if args.format == "oci-dir":
-        from linuxkit.oci import archive
+        from linuxkit.oci import export
 
         name, root = image
         platforms = [wanted] if args.platform else _present(store, root)
-        archive.write_folder(store, root, name, platforms, Path(args.outfile))
+        export.write_folder(store, root, name, platforms, Path(args.outfile))
         return
     if args.outfile == "-":
         if sys.stdout.isatty():
@@ -243,16 +243,16 @@ def _write(
     args: argparse.Namespace,
     out: BinaryIO,
 ) -> None:
-    from linuxkit.oci import archive
+    from linuxkit.oci import export
 
     name, root = image
     if args.format == "docker":
-        archive.write_saved(store, [(name, root)], wanted, out)
+        export.write_saved(store, [(name, root)], wanted, out)
     elif args.format == "filesystem":
-        archive.write_tree(store, root, wanted, out)
+        export.write_tree(store, root, wanted, out)
     else:
         platforms = [wanted] if args.platform else _present(store, root)
-        archive.write_layout(store, root, name, platforms, out)
+        export.write_layout(store, root, name, platforms, out)
 
 
 def _present(store: Store, root: Descriptor) -> Sequence[Platform]:

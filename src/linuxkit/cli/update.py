@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _create(args: argparse.Namespace) -> int:
-    from linuxkit.oci import archive
+    from linuxkit.oci import export
     from linuxkit.publishers import update
 
     path = Path(args.name)
@@ -66,7 +66,7 @@ def _create(args: argparse.Namespace) -> int:
     except OSError as error:
         raise files.os_error(error, "read", path) from error
     name = f"localhost/{path.stem.lower()}:{table.version}"
-    archive.write_folder(store, root, name, [], folder)
+    export.write_folder(store, root, name, [], folder)
     if args.json:
         about = {"folder": str(folder), "version": table.version, "arch": table.arch}
         numbers = {"size": table.size, "chunks": len(table.chunks)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linuxkit.formats import payload
-from linuxkit.oci import archive, image, model
+from linuxkit.oci import export, image, model
 from linuxkit.oci.model import Descriptor, Manifest, Platform
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Oci:
         )  # fmt: skip
         index = image.write_index(store, [descriptor])
         name = f"localhost/{out.name.lower()}:latest"
-        archive.write_layout(store, index, name, [platform], out.file("oci", ".oci.tar"))
+        export.write_layout(store, index, name, [platform], out.file("oci", ".oci.tar"))
 
 
 def _part(name: str, blob: Descriptor) -> Descriptor:

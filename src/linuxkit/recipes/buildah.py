@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from linuxkit.base import digest as digests
 from linuxkit.base import events, files, proc
 from linuxkit.base.errors import Error, printable
-from linuxkit.oci import archive, ref
+from linuxkit.oci import archive, export, ref
 from linuxkit.oci.model import Platform
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _give(
     """
     text, found = base
     with files.replacing(scratch, sync=False) as out:
-        archive.write_layout(store, found, alias(found), [Platform("linux", arch)], out)
+        export.write_layout(store, found, alias(found), [Platform("linux", arch)], out)
     pulled = call("pull", "--quiet", "--arch", arch, f"oci-archive:{scratch}")
     name = ref.parse(text)
     names = [f"{name.name}:{name.tag or 'latest'}"] if not name.digest else []

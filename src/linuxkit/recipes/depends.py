@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import files
 from linuxkit.base.errors import Error, printable, raise_all
-from linuxkit.oci import archive, ref
+from linuxkit.oci import export, ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ def write(
     """Write the archives to where the Dockerfile sees them, below ``context``.
 
     A folder of that name there is emptied before, as upstream does.  Raises LK0102 and as
-    archive.write_saved.
+    export.write_saved.
     """
     asked = _asked(package)
     if asked is None or not found:
@@ -79,7 +79,7 @@ def write(
         except OSError as error:
             raise files.os_error(error, "make", place.parent) from error
         with files.replacing(place, sync=False) as out:
-            archive.write_saved(store, those, platform, out)
+            export.write_saved(store, those, platform, out)
 
 
 def _require_inside(package: Package, path: str, context: Path) -> None:

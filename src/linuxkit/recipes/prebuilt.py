@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import files, resources
 from linuxkit.base.errors import Error
-from linuxkit.oci import archive
+from linuxkit.oci import archive, export
 from linuxkit.oci.model import Platform
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def write(reference: str, arch: str, image: Descriptor, store: Store) -> Path:
     """
     place = path(reference, arch)
     with files.replacing(place) as out:
-        archive.write_layout(store, image, reference, [Platform("linux", arch)], out)
+        export.write_layout(store, image, reference, [Platform("linux", arch)], out)
     prefix = place.name.rpartition("-")[0]
     for old in place.parent.glob(f"{prefix}-*.oci.tar"):
         if old != place:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from linuxkit.base.errors import Error, printable
 from linuxkit.build.source import locate
 from linuxkit.build.wanted import copied, needs
-from linuxkit.oci import archive, image, model, ref, referrers
+from linuxkit.oci import archive, export, image, model, ref, referrers
 from linuxkit.oci.model import Descriptor, Manifest, Platform
 from linuxkit.oci.names import REF_NAME
 from linuxkit.sources import includes as texts
@@ -97,14 +97,14 @@ def write(
         platforms = dict.fromkeys((*before.platforms, *item.platforms))
         merged[item.name] = item._replace(platforms=tuple(sorted(platforms)))
     contents = _contents(store, lock, includes)
-    entries = [archive.named(contents, _NAME)]
+    entries = [export.named(contents, _NAME)]
     blobs = list(image.closure(store, contents))
     for name in sorted(merged):
         item = merged[name]
         notes = {_PLATFORMS: ",".join(map(str, item.platforms))} if item.platforms else {}
-        entries.append(archive.named(item.root, name, **notes))
+        entries.append(export.named(item.root, name, **notes))
         blobs += image.closure(store, item.root, item.platforms)
-    archive.write_entries(store, entries, blobs, out)
+    export.write_entries(store, entries, blobs, out)
 
 
 def _contents(store: Store, lock: bytes, includes: Mapping[str, Digest]) -> Descriptor:

@@ -9,7 +9,7 @@ import pytest
 
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error
-from linuxkit.oci import archive, model
+from linuxkit.oci import archive, export, model
 from linuxkit.oci.image import is_whole, open_image, write_index
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
@@ -45,7 +45,7 @@ def root(store: Store, name: str = NAME) -> model.Descriptor:
 
 def layout(store: Store, *platforms: Platform) -> bytes:
     out = io.BytesIO()
-    archive.write_layout(store, root(store), NAME, platforms, out)
+    export.write_layout(store, root(store), NAME, platforms, out)
     return out.getvalue()
 
 
@@ -76,7 +76,7 @@ def test_one_platform_alone(store, other):
 
 def test_docker_save_and_back(store, other):
     out = io.BytesIO()
-    archive.write_saved(store, [(NAME, root(store))], ARM, out)
+    export.write_saved(store, [(NAME, root(store))], ARM, out)
     (found,) = archive.read(io.BytesIO(out.getvalue()), other)
     assert found.name == NAME
     again, before = open_image(other, root(other), ARM), open_image(store, root(store), ARM)
@@ -86,7 +86,7 @@ def test_docker_save_and_back(store, other):
 
 def test_the_files(store):
     out = io.BytesIO()
-    archive.write_tree(store, root(store), ARM, out)
+    export.write_tree(store, root(store), ARM, out)
     import tarfile
 
     with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as made:

@@ -184,11 +184,11 @@ from linuxkit.sources.packages import pool_of
 store = Store(Path("cache"))
 print(Shelf(Path("recipes"), Path("lock")).image(sys.argv[1], "amd64", store, pool_of(store)).digest)
 if len(sys.argv) > 2:
-    from linuxkit.oci import archive
+    from linuxkit.oci import export
     from linuxkit.oci.model import Platform
     found = store.find(Shelf(Path("recipes"), Path("lock")).reference(sys.argv[1], "amd64"))
     with open(sys.argv[2], "wb") as out:
-        archive.write_tree(store, found, Platform("linux", "amd64"), out)
+        export.write_tree(store, found, Platform("linux", "amd64"), out)
 """
 
 

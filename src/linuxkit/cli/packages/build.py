@@ -260,7 +260,7 @@ def _load(found: Package, made: Sequence[Made], store: Store) -> None:
     import tempfile
 
     from linuxkit.base import proc
-    from linuxkit.oci import archive
+    from linuxkit.oci import export
     from linuxkit.oci.model import Platform
 
     program = proc.find("docker", package="docker.io")
@@ -269,7 +269,7 @@ def _load(found: Package, made: Sequence[Made], store: Store) -> None:
             with tempfile.NamedTemporaryFile(suffix=".tar") as file:
                 target = Platform("linux", one.arch)
                 saved = [(found.name_for(one.arch), one.descriptor)]
-                archive.write_saved(store, saved, target, file)
+                export.write_saved(store, saved, target, file)
                 file.flush()
                 proc.run([program, "load", "--input", file.name])
 

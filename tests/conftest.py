@@ -8,6 +8,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from support import proofs
 from support.tools import need
 
 # A run in the background of a shell has interrupts ignored, and so would every program it starts.
@@ -27,10 +28,27 @@ def pytest_addoption(parser):
 _MAY_BE_SKIPPED = ("not recorded", "there is no KVM device")
 
 
+_PROOFS = pytest.StashKey[proofs.Recorder]()
+
+
+@pytest.fixture
+def prove(request):
+    """Tell what the test shows of output formats; see support/proofs.py."""
+    return request.node.stash.setdefault(_PROOFS, proofs.Recorder(request.node.nodeid))
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport():
-    """Let a skipped test fail where CI=true: there everything that a test needs is installed."""
+def pytest_runtest_makereport(item):
+    """Hold a test to what it proves, and let a skipped one fail where CI=true.
+
+    There everything that a test needs is installed.
+    """
     report = yield
+    if report.when == "call" and report.passed and _PROOFS in item.stash:
+        shown, accept = item.stash[_PROOFS].proofs, item.config.getoption("--accept")
+        wrong = proofs.settle(item.nodeid, shown, accept=accept)
+        if wrong:
+            report.outcome, report.longrepr = "failed", wrong
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
         reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
         if not reason.endswith(_MAY_BE_SKIPPED):

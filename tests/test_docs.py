@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from linuxkit.spec import load
+from support import formats, proofs
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "linuxkit"
@@ -187,3 +190,24 @@ def test_tests_that_are_named_as_proof_exist():
         path, _, function = test.partition("::")
         tree = ast.parse((ROOT / path).read_text())
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, test
+
+
+def test_the_page_of_formats_tells_what_tests_have_proved(request):
+    """Run with --accept to make the page of tests/proofs.tsv, without tests that are gone."""
+    kept = proofs.load()
+    files = sorted({each.test.partition("::")[0] for each in kept})
+    argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files]
+    there = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    gone = {each for each in kept if each.test not in there.splitlines()}
+    text = proofs.PAGE.read_text()
+    head, _, rest = text.partition(proofs.BEGIN)
+    found, _, tail = rest.partition(proofs.END)
+    if request.config.getoption("--accept"):
+        proofs.save(kept - gone)
+        made = proofs.page(kept - gone)
+        proofs.PAGE.write_text(head + proofs.BEGIN + made + proofs.END + tail)
+        return
+    assert not gone, "no such test"
+    assert found == proofs.page(kept), "run: pytest -k page_of_formats --accept"
+    made = {each.form for each in kept if each.what == proofs.MADE}
+    assert made == set(formats.NAMES)

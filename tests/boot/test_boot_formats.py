@@ -3,64 +3,133 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from typing import NamedTuple
 
 import pytest
 
 from linuxkit import runners
-from support.formats import BOOTED, MEMORY
+from support import stick
 from support.machines import HEAD
+from support.proofs import BIOS, BOOTED, DIRECT, UEFI
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
 BOOT_S = 400
-# Fails the boot unless the root is what the format promises.
+MEMORY = "(rootfs|tmpfs)"
+# Fails the boot unless root and firmware are what the format promises.
 LOOK = """onboot:
   - name: root
     image: "@pkg:busybox"
-    command: [/bin/sh, -c, "grep -q ' /host {kind} ro' /proc/mounts && cat /host/etc/marker | grep -q here && ! touch /host/probe"]
+    command: [/bin/sh, -c, "grep -Eq ' /host {root} ro' /proc/mounts && cat /host/etc/marker | grep -q here && ! touch /host/probe"]
     binds: ["/:/host"]
   - name: own-root-can-be-written
     image: "@pkg:busybox"
     command: [/bin/sh, -c, "touch /probe"]
+  - name: firmware
+    image: "@pkg:busybox"
+    command: [/bin/sh, -c, "test {efi} -d /host/sys/firmware/efi"]
+    binds: ["/:/host"]
 files:
   - {{path: etc/marker, contents: here, mode: "0644"}}
 """
+DISK, STICK = "as a disk", "from a USB stick"
 
-def system(form: str, kind: str, arch: str = "amd64") -> str:
-    head = HEAD.replace("@pkg:kernel", "@pkg:kernel-full") if form == "raw-verity" else HEAD
+
+class Start(NamedTuple):
+    """A way to start a format: who does it, the kind of root in /proc/mounts, and from what."""
+
+    form: str
+    firmware: str
+    root: str = MEMORY
+    way: str = ""
+    kernel: str = "kernel"
+    member: str = ""  # of an archive: what a machine would get
+
+    def __str__(self) -> str:
+        firmware = "direct" if self.firmware == DIRECT else self.firmware
+        return "-".join((self.form, firmware, *self.way.split()))
+
+
+STARTS = (
+    Start("kernel+squashfs", DIRECT, "squashfs"),
+    Start("kernel+erofs", DIRECT, "erofs"),
+    Start("kernel+iso", DIRECT, "iso9660"),
+    Start("microvm", DIRECT, "erofs", kernel="kernel-microvm"),
+    Start("iso-bios", BIOS, "iso9660"),
+    Start("iso-efi", UEFI, "iso9660"),
+    Start("iso-efi-initrd", UEFI, way=STICK),
+    Start("iso-hybrid", BIOS, "iso9660"),
+    Start("iso-hybrid", BIOS, "iso9660", DISK),
+    Start("iso-hybrid", UEFI, "iso9660"),
+    Start("raw-bios", BIOS, way=STICK),
+    Start("raw-efi", UEFI),
+    Start("qcow2-bios", BIOS),
+    Start("qcow2-efi", UEFI),
+    Start("vmdk", BIOS),
+    Start("vhd", UEFI),
+    Start("dynamic-vhd", BIOS),
+    Start("vhdx", BIOS),
+    Start("aws", UEFI),
+    Start("gcp", BIOS, member="disk.raw"),
+    Start("ova", UEFI, member="linuxkit-disk.vmdk"),
+    Start("raw-verity", UEFI, "erofs", kernel="kernel-full"),
+    Start("uki", UEFI),
+)
+
+
+def system(start: Start, arch: str = "amd64") -> str:
+    head = HEAD.replace("@pkg:kernel", f"@pkg:{start.kernel}")
     if arch == "arm64":
         head = head.replace("ttyS0", "ttyAMA0")
-    return head + LOOK.format(kind=kind).replace("grep -q ' ", "grep -Eq ' ")
+    return head + LOOK.format(root=start.root, efi="" if start.firmware == UEFI else "!")
 
 
-@pytest.mark.parametrize("form", BOOTED)
-def test_it_starts_from_its_file_alone(workshop, boot, form):
-    artifact = workshop.build(system(form, BOOTED[form]), form=form)
-    role = artifact.files[0]
-    found = runners.locate(artifact.directory / role.name)
+def found_by_file(artifact, start: Start, folder):
+    """What a runner finds, which is given nothing but a file."""
+    file = artifact.directory / artifact.files[0].name
+    if start.member:
+        subprocess.run(["tar", "-xf", file, "-C", folder], check=True)
+        return runners.locate(folder / start.member, "amd64")
+    found = runners.locate(file)
     assert found == artifact
-    memory = max(found.boot.least_ram_mib, 0 if found.boot.firmware == "direct" else 192)
-    machine = boot(found, memory_mib=memory)
+    if start.way:
+        return found._replace(files=(found.files[0]._replace(role="disk"),))
+    return found
+
+
+@pytest.mark.parametrize("start", STARTS, ids=str)
+def test_it_starts_from_its_file_alone(workshop, boot, prove, tmp_path, start):
+    artifact = workshop.build(system(start), form=start.form)
+    found = found_by_file(artifact, start, tmp_path)
+    more = {"program": stick.program(tmp_path)} if start.way == STICK else {}
+    if found.boot.firmware == "any":
+        more["firmware"] = start.firmware.lower()
+    least = artifact.boot.least_ram_mib if artifact.boot else 192
+    memory = max(least, 192) if start.firmware == BIOS else least
+    machine = boot(found, memory_mib=memory, **more)
     machine.wait_ready(timeout_s=BOOT_S)
     machine.poweroff()
     result = machine.wait(120)
     assert (result.status, result.power) == (0, "poweroff"), result
+    prove(start.form, BOOTED, ", ".join(filter(None, (start.firmware, start.way))))
 
 
 @pytest.mark.slow
-def test_arm64_starts_from_uefi(need, workshop, boot):
+def test_arm64_starts_from_uefi(need, workshop, boot, prove):
     need("qemu-system-aarch64")
-    artifact = workshop.build(system("raw-efi", MEMORY, "arm64"), form="raw-efi", arch="arm64")
+    artifact = workshop.build(system(Start("raw-efi", UEFI), "arm64"), form="raw-efi", arch="arm64")
     machine = boot(artifact, memory_mib=512)
     machine.wait_ready(timeout_s=BOOT_S)
     machine.poweroff()
     assert machine.wait(120).status == 0
+    prove("raw-efi", BOOTED, UEFI, arch="arm64")
 
 
 @pytest.mark.slow
 def test_a_changed_block_of_a_checked_root_stops_the_machine(workshop, boot, tmp_path):
     """Without "panic=" on its command line too: it says so to QEMU, and "run" ends."""
-    text = system("raw-verity", "erofs").replace(" panic=-1", "")
+    text = system(Start("raw-verity", UEFI, "erofs", kernel="kernel-full")).replace(" panic=-1", "")
     artifact = workshop.build(text, form="raw-verity")
     disk = tmp_path / "changed.img"
     shutil.copy(artifact.path("disk"), disk)

@@ -14,6 +14,7 @@ from linuxkit.runners.options import Forward
 from linuxkit.tree.entry import Bytes, Entry, Kind
 from support.images import image
 from support.machines import HEAD, free_port
+from support.proofs import BOOTED, DIRECT
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
 
@@ -50,7 +51,7 @@ def get(url: str) -> str:
             time.sleep(0.3)
 
 
-def test_web_example_answers_and_powers_off(build, boot):
+def test_web_example_answers_and_powers_off(build, boot, prove):
     port = free_port()
     machine = boot(build((EXAMPLES / "web.yml").read_text()), forwards=(Forward(port, 80),))
     ready = machine.wait_ready(timeout_s=BOOT_S)
@@ -64,6 +65,7 @@ def test_web_example_answers_and_powers_off(build, boot):
     assert order.index(("onboot/000-sysctl", "exited")) < order.index(("onboot/001-dhcpcd", "starting"))
     assert order.index(("onboot/001-dhcpcd", "exited")) < order.index(("services/nginx", "starting"))
     assert ("services/nginx", "stopped") in order
+    prove("kernel+initrd", BOOTED, DIRECT)
 
 
 def test_life_of_a_system(build, boot):

@@ -8,6 +8,7 @@ import pytest
 
 from linuxkit.runners.options import Forward
 from support.machines import fetch_page, free_port
+from support.proofs import BOOTED, DIRECT
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -15,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 BOOT_S = 300
 
 
-def test_web_example_answers_on_arm64(need, workshop):
+def test_web_example_answers_on_arm64(need, workshop, prove):
     need("qemu-system-aarch64")
     yml = (EXAMPLES / "web.yml").read_text().replace("console=ttyS0", "console=ttyAMA0")
     assert "ttyAMA0" in yml
@@ -29,3 +30,4 @@ def test_web_example_answers_on_arm64(need, workshop):
         result = machine.wait(120)
         assert (result.status, result.power) == (0, "poweroff"), result
         assert b"aarch64" in machine.console or b"Booting Linux on physical CPU" in machine.console
+    prove("kernel+initrd", BOOTED, DIRECT, arch="arm64")

@@ -57,9 +57,10 @@ class Workshop:
         compression: str = "zstd",
         form: str = "kernel+initrd",
         sign: Path | None = None,
+        only_signed: bool = False,
     ) -> Artifact:
         """The artifact of a system whose YAML is ``text``; the same text is built once."""
-        key = (text, arch, compression, name, form, str(sign))
+        key = (text, arch, compression, name, form, str(sign), str(only_signed))
         if key not in self._built:
             store = linuxkit.open_store(self.cache)
             yml = with_kernel(text, OTHER_KERNEL)
@@ -76,6 +77,7 @@ class Workshop:
                 name=chosen,
                 compression=compression,
                 sign=sign,
+                only_signed=only_signed,
             )
         return self._built[key]
 

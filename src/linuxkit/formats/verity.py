@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import configuration, console, least_ram_of_disk_root
-from linuxkit.disk import ext4, partitions, verity
+from linuxkit.disk import partitions, verity
 from linuxkit.disk.filesystem import Mark
-from linuxkit.disk.partitions import MIB, Label, Partition
-from linuxkit.formats import diskroot, efi, guard, identity, payload, rootfs
+from linuxkit.disk.partitions import Label, Partition
+from linuxkit.formats import diskroot, efi, guard, identity, payload, rootfs, state
 from linuxkit.formats.stage import Verity
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from linuxkit.formats import Options
     from linuxkit.formats.output import Output
     from linuxkit.formats.payload import Payload
-
-_STATE_MIB = 64
-_STATE = "state"
 
 
 class RawVerity:
@@ -42,15 +39,12 @@ class RawVerity:
         root = rootfs.root(system, "erofs", options.tools)
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(system.store.open(root.digest, root.size))
-            hashes, esp, state = (
-                stack.enter_context(system.store.temporary()) for _ in range(3)
-            )
+            hashes, esp, data = (stack.enter_context(system.store.temporary()) for _ in range(3))
             uuid = identity.raw(system, "verity")[:16]
             salt = identity.raw(system, "salt")
             tree = verity.write(source, root.size, hashes, salt=salt, uuid=uuid)
             found = _payload(system, tree, hashes, options)
             size = efi.write_esp(system, found, esp, options)
-            ext4.make(state, _STATE_MIB * MIB, _STATE, identity.uuid(system, _STATE), options.tools)
             # By the specification two halves of the root hash name its partitions.
             table = [
                 Partition(partitions.ESP, size, esp, "esp", identity.uuid(system, "esp")),
@@ -59,11 +53,9 @@ class RawVerity:
                     partitions.ROOT_VERITY[arch], hashes.seek(0, 2), hashes, "root-verity",
                     _uuid(tree.root[16:]),
                 ),
-                Partition(
-                    partitions.LINUX, _STATE_MIB * MIB, state, _STATE, identity.uuid(system, "data")
-                ),
+                state.partition(system, data, options),
             ]  # fmt: skip
-            for content in (source, hashes, state):
+            for content in (source, hashes):
                 content.seek(0)
             label = Label("gpt", identity.uuid(system, "disk"))
             file = out.file("disk", "-verity.img")

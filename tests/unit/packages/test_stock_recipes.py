@@ -36,7 +36,7 @@ COMPILED = {
     "kernel-hardened": {"amd64", "arm64"}, "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
 }  # fmt: skip
 # Those for machines that start by UEFI as our tools know it.
-UEFI = {"update": {"amd64", "arm64"}}
+UEFI = {"state": {"amd64", "arm64", "update": {"amd64", "arm64"}}
 
 
 def text_of(name):
@@ -240,6 +240,12 @@ def test_reference_page_has_a_row_for_each():
         ("dm-crypt/crypto.sh", ["a/b", "/dev/sda"], 2, '"a/b" cannot be a name'),
         ("dm-crypt/crypto.sh", ["-k", "/no/key", "a", "/dev/sda"], 1, "there is no key in /no/key"),
         ("dm-crypt/crypto.sh", ["a", "/dev/sda", "more"], 2, "one too many"),
+        ("state/state.sh", [], 2, "MOUNTPOINT is missing"),
+        ("state/state.sh", ["/srv/state"], 2, "must be below /var"),
+        ("state/state.sh", ["/var/../etc"], 2, 'must not contain ".."'),
+        ("state/state.sh", ["-partition", "a/b", "/var/x"], 2, '"a/b" cannot be the name'),
+        ("state/state.sh", ["-fast", "/var/x"], 2, "unknown option -fast"),
+        ("state/state.sh", ["-partition", "no-such-partition", "/var/x"], 1, "no partition is called no-such-partition"),
         ("extend/extend.sh", ["-type", "zfs"], 2, 'file system type "zfs" is not known'),
         ("extend/extend.sh", ["-type"], 2, "-type needs a value"),
         ("extend/extend.sh", ["/dev/no-such-disk"], 1, "is not a disk of this machine"),

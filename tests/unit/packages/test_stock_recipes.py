@@ -36,7 +36,7 @@ COMPILED = {
     "kernel-hardened": {"amd64", "arm64"}, "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
 }  # fmt: skip
 # Those for machines that start by UEFI as our tools know it.
-UEFI = {"state": {"amd64", "arm64", "update": {"amd64", "arm64"}}
+UEFI = {name: {"amd64", "arm64"} for name in ("state", "update")}
 
 
 def text_of(name):

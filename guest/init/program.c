@@ -91,10 +91,9 @@ static int do_bind_ns(const struct unit *unit, const struct record *record)
 	const char *path = record_field(record, 1);
 	TEXT(source, 64);
 	TEXT(above, MAX_STRING + 1);
-	int pid = program_read_pid(unit);
-	int done;
+	int pid = 0, done;
 
-	if (!pid)
+	if (!program_read_pid(unit, &pid))
 		return -ESRCH;
 	below_proc(&source, pid, "/ns/");
 	text_add(&source, record_field(record, 0));
@@ -175,19 +174,33 @@ int program_begin(const struct table *table, const struct unit *unit, size_t *at
 	return pid;
 }
 
-static int read_pid(const char *path)
+static int to_pid(const char *word)
+{
+	uint64_t pid = 0;
+
+	return text_number(word, 1 << 22, &pid) && pid > 1 ? (int)pid : 0; /* PID_MAX_LIMIT */
+}
+
+/* The pid in a file; and the second one there, if it has two, or the same again. */
+static int read_pids(const char *path, int *ret_inside)
 {
 	char line[32];
-	uint64_t pid = 0;
+	char *second;
+	int pid;
 
 	if (file_read(path, line, sizeof line) < 0)
 		return 0;
-	return text_number(line, 1 << 22, &pid) && pid > 1 ? (int)pid : 0; /* PID_MAX_LIMIT */
+	second = strchr(line, ' ');
+	if (second)
+		*second++ = '\0';
+	pid = to_pid(line);
+	*ret_inside = second ? to_pid(second) : pid;
+	return *ret_inside ? pid : 0;
 }
 
-int program_read_pid(const struct unit *unit)
+int program_read_pid(const struct unit *unit, int *ret_inside)
 {
-	return unit->pidfile ? read_pid(unit->pidfile) : 0;
+	return unit->pidfile ? read_pids(unit->pidfile, ret_inside) : 0;
 }
 
 int program_enter(const struct unit *unit, const char *pidfile, const char *words, unsigned count,
@@ -213,8 +226,9 @@ int program_enter(const struct unit *unit, const char *pidfile, const char *word
 
 void program_end_entered(const char *pidfile, int pid)
 {
-	int inside = read_pid(pidfile);
+	int inside = 0;
 
+	(void)read_pids(pidfile, &inside);
 	/* the runtime's own end would leave it behind */
 	if (inside && file_parent(inside) == pid)
 		(void)sys_kill(inside, SIGKILL);
@@ -228,7 +242,7 @@ static int probe_tcp(const struct unit *unit, const char *port)
 	TEXT(path, 64);
 	int done;
 
-	below_proc(&path, unit->main_pid, "/ns/net");
+	below_proc(&path, unit->inside_pid, "/ns/net");
 	done = sys_join_namespace(path.data);
 	if (done < 0)
 		return done;
@@ -241,7 +255,7 @@ static int probe_file(const struct unit *unit, const char *path)
 	TEXT(root, 64);
 	int done;
 
-	below_proc(&root, unit->main_pid, "/root");
+	below_proc(&root, unit->inside_pid, "/root");
 	done = sys_chroot(root.data);
 	return done < 0 ? done : sys_exists(path) ? 0 : -ENOENT;
 }

@@ -9,8 +9,11 @@
  * negative errno.  A step that fails says so on output and ends the child with status 126.
  */
 int program_begin(const struct table *table, const struct unit *unit, size_t *at, int output);
-/* Reads the unit's pid file; 0 when there is no good one. */
-int program_read_pid(const struct unit *unit);
+/*
+ * Reads the unit's pid file: its main process, and behind a space perhaps the one in the container
+ * that it stands for, else the same.  0 when there is no good one.
+ */
+int program_read_pid(const struct unit *unit, int *ret_inside);
 
 /*
  * Runs a command in the unit's container, or where PID 1 is when the table names no way in.  The

@@ -85,11 +85,11 @@ static bool start_step(struct table *table, unsigned number, enum unit_event *re
 			unit->step_pid = pid;
 			return false;
 		}
-		unit->main_pid = pid; /* the last step itself is what runs */
+		unit->main_pid = unit->inside_pid = pid; /* the last step itself is what runs */
 		*ret = EVENT_MAIN_KNOWN;
 		return true;
 	}
-	unit->main_pid = program_read_pid(unit);
+	unit->main_pid = program_read_pid(unit, &unit->inside_pid);
 	*ret = unit->main_pid ? EVENT_MAIN_KNOWN : EVENT_BROKEN;
 	return true;
 }
@@ -135,13 +135,15 @@ static bool is_deaf(int pid, int signal)
 
 static void ask_to_end(struct unit *unit)
 {
-	if (is_deaf(unit->main_pid, (int)unit->stop_signal))
+	if (is_deaf(unit->inside_pid, (int)unit->stop_signal))
 		unit->deadline = 0; /* straight on to SIGKILL */
-	(void)sys_kill(unit->main_pid, (int)unit->stop_signal);
+	(void)sys_kill(unit->inside_pid, (int)unit->stop_signal);
 }
 
 static void kill_all(struct unit *unit)
 {
+	if (unit->main_pid && unit->inside_pid != unit->main_pid)
+		(void)sys_kill(unit->inside_pid, SIGKILL); /* first, so that it is not left behind */
 	if (unit->main_pid)
 		(void)sys_kill(unit->main_pid, SIGKILL);
 	if (unit->step_pid)
@@ -152,7 +154,7 @@ static void kill_all(struct unit *unit)
 /* What is left of the time before must not be taken for the new one. */
 static void forget(struct unit *unit)
 {
-	unit->main_pid = unit->step_pid = 0;
+	unit->main_pid = unit->inside_pid = unit->step_pid = 0;
 	if (unit->pidfile)
 		(void)sys_remove(unit->pidfile);
 }
@@ -244,8 +246,10 @@ bool supervise_child(struct table *table, int pid, int status, int signal)
 	 */
 	for (unsigned i = 0; i < table->unit_count; i++) {
 		struct unit *unit = &table->units[i];
+		int inside;
 
-		if (unit->state == UNIT_STARTING && unit->step_pid && program_read_pid(unit) == pid) {
+		if (unit->state == UNIT_STARTING && unit->step_pid
+		    && program_read_pid(unit, &inside) == pid) {
 			supervise(table, i, EVENT_MAIN_ENDED, status, signal);
 			return true;
 		}

@@ -115,6 +115,7 @@ struct unit {
 	/* kept by the supervisor */
 	size_t next_step;
 	int step_pid, main_pid, probe_pid; /* 0: none */
+	int inside_pid; /* what takes signals; the main process, or one that it stands for */
 };
 
 /* Takes in one event at the time now; returns the actions. */

@@ -155,15 +155,19 @@ static void pid_files_are_untrusted(void)
 {
 	static const struct {
 		const char *text;
-		int pid;
-	} cases[] = {{"42", 42}, {"42\n", 42}, {"", 0}, {"0", 0}, {"1", 0}, {"-1", 0}, {"x", 0},
-		     {"4194305", 0}, {"42 43", 0}, {"99999999999999999999999999999999999999", 0}};
+		int pid, inside;
+	} cases[] = {{"42", 42, 42}, {"42\n", 42, 42}, {"42 43", 42, 43}, {"42 43\n", 42, 43}, {"", 0, 0},
+		     {"0", 0, 0}, {"1", 0, 0}, {"-1", 0, 0}, {"x", 0, 0}, {"4194305", 0, 0}, {"42 1", 0, 0},
+		     {"42 x", 0, 0}, {" 42", 0, 0}, {"42 43 44", 0, 0},
+		      {"99999999999999999999999999999999999999", 0, 0}};
+	int inside = 0;
 
 	(void)begin();
-	CHECK(program_read_pid(&units[0]) == 0);
+	CHECK(program_read_pid(&units[0], &inside) == 0);
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		fake_text("/run/web.pid", cases[i].text);
-		CHECK(program_read_pid(&units[0]) == cases[i].pid);
+		CHECK(program_read_pid(&units[0], &inside) == cases[i].pid);
+		CHECK(!cases[i].pid || inside == cases[i].inside);
 	}
 }
 

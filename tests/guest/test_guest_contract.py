@@ -10,6 +10,7 @@ import pytest
 
 from linuxkit.base import resources
 from linuxkit.build import boot, boottable, supervision
+from linuxkit.build.runtimes import Runtimes
 from linuxkit.build.supervision import Supervision
 from support.guest_world import GUEST
 
@@ -117,7 +118,7 @@ CASES = {
                 },
             ),
         ],
-        "runtime": "/usr/bin/runc",
+        "runtimes": Runtimes("/usr/bin/runc"),
         "watchdog": boot.Watchdog(),
         "volumes": [boot.Volume("data"), boot.Volume("fixed", readonly=True)],
     },
@@ -126,7 +127,7 @@ CASES = {
 
 
 def table(name: str) -> bytes:
-    return boot.compile_table(**{"runtime": "/usr/bin/crun", **CASES[name]})
+    return boot.compile_table(**{"runtimes": Runtimes("/usr/bin/crun"), **CASES[name]})
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -18,6 +18,8 @@ from linuxkit.build.supervision import Supervision
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from linuxkit.build.runtimes import Daemon, Runtimes
+
 __all__ = ["PATH", "Unit", "Volume", "compile_table", "dump"]
 
 PATH = "etc/linuxkit/boot.table"
@@ -37,6 +39,7 @@ _LOG_FILE_BYTES = 1 << 20
 _CONSOLE_BYTES_PER_S = 4096  # of one unit; a serial line carries about 11,000
 _PARALLEL_STARTS = 4
 _VOLUME_MS = 30_000
+_DAEMON_BACK_OFF = (1000, 30_000, 10, 60_000)  # first, most, limit, stable
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # what OCI runtimes take as an id
 _LOGS = {
@@ -80,18 +83,18 @@ class Watchdog(NamedTuple):
 def compile_table(
     units: Sequence[Unit],
     *,
-    runtime: str,
+    runtimes: Runtimes,
     volumes: Sequence[Volume] = (),
     watchdog: Watchdog | None = None,
 ) -> bytes:
     """The boot table for ``units``, in the order in which each section is to start.
 
-    ``runtime`` is the absolute path of an OCI runtime with the command line of runc or crun.
-    A unit must stand behind those of its section that it comes after.  Raises LK0720 to LK0726,
+    A unit must stand behind those of its section that it comes after.  Raises LK0720 to LK0728,
     all at once, for what this guest cannot do.
     """
-    count = len(units) + len(volumes)
-    errors = [error for unit in units for error in _refused(unit)]
+    daemon = runtimes.daemon if any(unit.section == "services" for unit in units) else None
+    count = len(units) + len(volumes) + bool(daemon)
+    errors = [error for unit in units for error in (*_refused(unit), *_taken(unit, daemon))]
     errors += [_bad_name(f"volume {volume.name}") for volume in volumes if not _ok(volume.name)]
     if count > MAX_UNITS:
         errors.append(Error("LK0724", f"{count} containers and volumes; {MAX_UNITS} are possible"))
@@ -107,9 +110,19 @@ def compile_table(
     for volume in volumes:
         records += _volume(volume)
     ordered = sorted(units, key=lambda unit: SECTIONS.index(unit.section))
-    numbers = {(u.section, u.name): len(volumes) + i for i, u in enumerate(ordered)}
-    for unit in ordered:
-        records += _unit(unit, runtime, numbers)
+    places = [(unit.section, unit.name) for unit in ordered]
+    if daemon:
+        first = next(i for i, place in enumerate(places) if place[0] == "services")
+        places.insert(first, ("services", daemon.name))
+        needed = (places[first],)
+        ordered = [
+            unit._replace(after=needed + unit.after) if unit.section == "services" else unit
+            for unit in ordered
+        ]
+    numbers = {place: len(volumes) + i for i, place in enumerate(places)}
+    made = {(unit.section, unit.name): _unit(unit, runtimes, numbers) for unit in ordered}
+    for place in places:
+        records += made[place] if place in made or not daemon else _daemon(daemon)
     return encode(records)
 
 
@@ -149,6 +162,33 @@ def _refused(unit: Unit) -> Iterator[Error]:
         )
 
 
+def _taken(unit: Unit, daemon: Daemon | None) -> Iterator[Error]:
+    if daemon and (unit.section, unit.name) == ("services", daemon.name):
+        yield Error(
+            "LK0728",
+            f"{unit}: an init image brings a service of this name",
+            hint="give the container another one",
+        )
+
+
+def _daemon(daemon: Daemon) -> Iterator[Record]:
+    kept = Supervision(restart="on-failure", back_off=_DAEMON_BACK_OFF)
+    yield "unit", "services", daemon.name
+    yield from _keeping(kept)
+    yield "log", _LOGS["services"].format(daemon.name)
+    yield "restart", kept.restart
+    yield "back-off", *map(str, kept.back_off)
+    yield ("start",)
+    yield ("exec", *daemon.command)
+
+
+def _keeping(kept: Supervision) -> Iterator[Record]:
+    yield "on-failure", kept.policy
+    yield "stop-signal", str(kept.stop_signal)
+    yield "grace", str(kept.grace)
+    yield "timeout", str(kept.timeout)
+
+
 def _volume(volume: Volume) -> Iterator[Record]:
     base = f"/containers/volumes/{volume.name}"
     yield "unit", "volumes", volume.name
@@ -165,14 +205,14 @@ def _volume(volume: Volume) -> Iterator[Record]:
     yield from _mount("overlay", merged, "overlay", data)
 
 
-def _unit(unit: Unit, runtime: str, numbers: Mapping[tuple[str, str], int]) -> Iterator[Record]:
+def _unit(
+    unit: Unit, runtimes: Runtimes, numbers: Mapping[tuple[str, str], int]
+) -> Iterator[Record]:
     pidfile = f"{UNITS_DIR}/{unit.section}-{unit.name}.pid"
     kept = unit.kept
+    runtime = runtimes.command(unit.section)
     yield "unit", unit.section, unit.name
-    yield "on-failure", kept.policy
-    yield "stop-signal", str(kept.stop_signal)
-    yield "grace", str(kept.grace)
-    yield "timeout", str(kept.timeout)
+    yield from _keeping(kept)
     yield "pidfile", pidfile
     yield "log", _LOGS[unit.section].format(unit.name)
     if kept.restart != "no":
@@ -182,16 +222,16 @@ def _unit(unit: Unit, runtime: str, numbers: Mapping[tuple[str, str], int]) -> I
         if places:
             yield key, *(str(numbers[place]) for place in places)
     # the empty word is where PID 1 puts the file for the pid of what runs inside
-    yield "enter", *_command(runtime), "exec", "--pid-file", "", unit.name, *unit.confine
+    yield "enter", *runtime, "exec", "--pid-file", "", unit.name, *unit.confine
     if kept.ready:
         yield "ready", *kept.ready
     if kept.health:
         yield "health", *kept.health
     yield ("start",)
     yield from _prepare(unit)
-    yield from _start(unit, runtime, pidfile)
+    yield from _start(unit, runtime, pidfile, created=runtimes.creates(unit.section))
     yield ("clean",)
-    yield ("exec", *_command(runtime), "delete", "--force", unit.name)
+    yield ("exec", *runtime, "delete", "--force", unit.name)
     own = f"/{unit.bundle}/"
     targets = [step[2] for step in _prepare(unit) if step[0] == "mount"]
     mounted = list(dict.fromkeys(target for target in targets if target.startswith(own)))
@@ -232,26 +272,20 @@ def _mount(
         yield step, call.source, call.target, call.kind, str(call.flags), call.data
 
 
-def _start(unit: Unit, runtime: str, pidfile: str) -> Iterator[Record]:
+def _start(
+    unit: Unit, runtime: tuple[str, ...], pidfile: str, *, created: bool
+) -> Iterator[Record]:
     words = ("--pid-file", pidfile, "--bundle", f"/{unit.bundle}", unit.name)
     bound = unit.runtime.get("bindNS")
     binds = [(kind, str(bound[kind])) for kind in NAMESPACES if bound.get(kind)] if (
         isinstance(bound, dict)
     ) else []  # fmt: skip
-    if not binds:
-        yield ("exec", *_command(runtime), "run", "--detach", *words)
-        return
-    yield ("exec", *_command(runtime), "create", *words)
+    apart = binds and created
+    yield ("exec", *runtime, *(("create",) if apart else ("run", "--detach")), *words)
     for kind, path in binds:
         yield "bind-ns", kind, posixpath.normpath(posixpath.join("/", path))
-    yield ("exec", *_command(runtime), "start", unit.name)
-
-
-def _command(runtime: str) -> tuple[str, ...]:
-    """The runtime and the options before its verb; crun would ask systemd for cgroups."""
-    if posixpath.basename(runtime) == "crun":
-        return (runtime, "--cgroup-manager=cgroupfs")
-    return (runtime,)
+    if apart:
+        yield ("exec", *runtime, "start", unit.name)
 
 
 def _list(value: Mapping[str, object], key: str) -> list[object]:

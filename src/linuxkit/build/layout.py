@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.build import boot, boottable, fileset, privileges, rewrite, runtime, sbom
+from linuxkit.build import boot, boottable, fileset, privileges, rewrite, runtime, runtimes, sbom
 from linuxkit.build.ids import id_table
 from linuxkit.build.plan import (
     Confinement,
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 
     Images = Mapping[Ref, Image]
     Roots = Mapping[Ref, Descriptor]
-
-RUNTIME_LABEL = "org.linuxkit.runtime"
-"""Set by an image that brings an OCI runtime: the absolute path of its program."""
 
 BOOT_TABLE_LABEL = "org.linuxkit.boot-table"
 """Set by an init image that reads the boot table: the version that it reads."""
@@ -187,6 +184,7 @@ def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
     volumes = {volume.name: volume for volume in spec.volumes}
     own_ids = ranges.ranges(f"{at}/{entry.name}" for at in _SECTIONS for entry in getattr(spec, at))
     first: dict[tuple[Ref, int], str] = {}  # files that belong to other ids are other files
+    starters = runtimes.named(images[ref].config.labels for ref in spec.init)
     errors: list[Error] = []
     for section in _SECTIONS:
         for index, entry in enumerate(getattr(spec, section)):
@@ -206,7 +204,7 @@ def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
                 settings = notifying(settings, entry, image.config.env)
                 made = runtime.container_config(
                     settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root,
-                    sandbox=sandbox, guard=confined.guard,
+                    sandbox=sandbox, guard=confined.guard, root=starters.root(section, bundle),
                 )  # fmt: skip
             except Error as error:
                 for single in error.all():
@@ -298,8 +296,8 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
         _tell_unkept(spec, containers)
         return ()
     units = list(_units(spec, containers))
-    runtimes = [label[RUNTIME_LABEL] for label in init if RUNTIME_LABEL in label]
-    if units and not runtimes:
+    starters = runtimes.named(init)
+    if units and not starters.program:
         raise Error(
             "LK0711",
             "there are containers, but no init image brings an OCI runtime to start them",
@@ -313,7 +311,7 @@ def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tup
         ms = said.timeout.ms if said.timeout else usual.ms
         watchdog = boot.Watchdog(said.device or usual.device, ms)
     table = boot.compile_table(
-        units, runtime=(runtimes or [""])[-1], volumes=volumes, watchdog=watchdog
+        units, runtimes=starters, volumes=volumes, watchdog=watchdog
     )
     origin = Origin("linuxkit.boot", "boot")
     rule = Parents(0o755, 0, 0)

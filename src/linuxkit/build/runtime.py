@@ -82,13 +82,16 @@ def container_config(
     lower: str,
     sandbox: Sandbox | None = None,
     guard: Guard | None = None,
+    root: str = "rootfs",
 ) -> Bundle:
     """The documents for the container whose folder is ``bundle``.
 
     ``settings`` are merged from label and YAML; ``lower`` is where the image's files lie, in this
-    bundle or in that of another container (both without a leading slash).  With a ``sandbox`` the
-    settings are those of :func:`linuxkit.build.sandbox.strict.settings`, with a ``guard`` those of
-    :func:`linuxkit.build.sandbox.compat.guarded`.  Raises LK0208 and
+    bundle or in that of another container (both without a leading slash); ``root`` is what the
+    configuration calls their place when they are mounted, from ``bundle`` on or absolute.
+
+    With a ``sandbox`` the settings are those of :func:`linuxkit.build.sandbox.strict.settings`,
+    with a ``guard`` those of :func:`linuxkit.build.sandbox.compat.guarded`.  Raises LK0208 and
     LK0211, without a place, for volumes and ids that a label names and nobody has, LK0713 for an
     unsafe working directory.
     """
@@ -102,7 +105,7 @@ def container_config(
         cwd=_working_directory(settings.cwd or image.cwd or "/"),
     )
     return Bundle(
-        _config(complete, ids, volumes, _Place(bundle, sandbox, guard)),
+        _config(complete, ids, volumes, _Place(bundle, sandbox, guard, root)),
         _runtime(settings.runtime or Runtime(), _root_mounts(settings, bundle, lower)),
         bool(settings.readonly),
     )
@@ -141,6 +144,7 @@ class _Place(NamedTuple):
     bundle: str
     sandbox: Sandbox | None
     guard: Guard | None
+    root: str
 
     @property
     def namespaces(self) -> list[Value]:
@@ -151,7 +155,7 @@ class _Place(NamedTuple):
 def _config(
     s: ImageSettings, ids: Mapping[str, int], volumes: Mapping[str, Volume], place: _Place
 ) -> Value:
-    root: Value = {"path": "rootfs"}
+    root: Value = {"path": place.root}
     if s.readonly:
         root["readonly"] = True
     return filled(

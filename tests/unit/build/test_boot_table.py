@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from linuxkit.base.errors import Error
 from linuxkit.build import boot, boottable, mountflags
 from linuxkit.build.boot import Unit, Volume, Watchdog, compile_table, dump
+from linuxkit.build.runtimes import Runtimes, named
 from linuxkit.build.supervision import Supervision, notifying, supervision
 from linuxkit.spec.load import parse
 
@@ -20,13 +23,16 @@ def unit(section="services", name="web", *, kept=None, args=("/x",), after=(), r
     return Unit(section, name, bundle, config, runtime, kept or Supervision(), after, requires)
 
 
-def table(*units, runtime="/usr/bin/crun", volumes=()):
-    return dump(compile_table(units, runtime=runtime, volumes=volumes))
+CRUN = Runtimes("/usr/bin/crun")
 
 
-def codes(*units, volumes=()):
+def table(*units, runtimes=CRUN, volumes=()):
+    return dump(compile_table(units, runtimes=runtimes, volumes=volumes))
+
+
+def codes(*units, volumes=(), runtimes=CRUN):
     with pytest.raises(Error) as caught:
-        compile_table(units, runtime="/usr/bin/crun", volumes=volumes)
+        compile_table(units, runtimes=runtimes, volumes=volumes)
     return [error.code for error in caught.value.all()]
 
 
@@ -71,7 +77,7 @@ def test_every_section_in_its_order():
 
 def test_the_runtime_is_told_what_it_understands():
     assert '"/usr/bin/crun" "--cgroup-manager=cgroupfs" "run" "--detach"' in table(unit())
-    text = table(unit(), runtime="/usr/bin/runc")
+    text = table(unit(), runtimes=Runtimes("/usr/bin/runc"))
     assert '"/usr/bin/runc" "run" "--detach"' in text
     assert "cgroup-manager" not in text
 
@@ -81,6 +87,42 @@ def test_namespaces_are_kept_between_create_and_start():
     steps = [line.split()[0] + (line.split()[3] if "exec" in line else "")
              for line in text.splitlines() if line.startswith("    ")]  # fmt: skip
     assert steps == ['exec"create"', "bind-ns", 'exec"start"', 'exec"delete"']
+
+
+CONTAINERD = (
+    {"org.linuxkit.runtime": "/usr/bin/runc"},
+    {"org.linuxkit.runtime.services": "/bin/ctr-runtime", "org.linuxkit.runtime.daemon": "/bin/containerd"},
+)
+
+
+def test_services_may_have_a_runtime_and_a_daemon_of_their_own():
+    web = unit(after=(("services", "db"),), bindNS={"net": "/run/netns/x"})
+    boots, ends = unit("onboot", "000-a"), unit("onshutdown", "000-z", after=(("services", "web"),))
+    text = table(ends, unit(name="db"), web, boots, volumes=[Volume("v")], runtimes=named(CONTAINERD))
+    units = dict(zip(re.findall(r'^unit "\w+" "([^"]+)"', text, re.MULTILINE), text.split("\nunit ")[1:], strict=True))
+    assert list(units) == ["v", "000-a", "containerd", "db", "web", "000-z"]
+    assert re.findall(r"after.*|exec.*|pidfile|restart.*", units["containerd"]) == [
+        'restart "on-failure"', 'exec "/bin/containerd"',
+    ]  # fmt: skip
+    assert re.findall("after.*", units["db"]) == ['after "2"']
+    assert re.findall("after.*", units["web"]) == ['after "2" "3"']
+    assert re.findall("after.*", units["000-z"]) == ['after "4"']
+    steps = [line.strip().split(" --pid")[0] for line in units["web"].splitlines() if line.startswith("    ")]
+    runtime = '"/bin/ctr-runtime" "--runtime" "/usr/bin/runc"'
+    assert [step.split(' "--pid')[0] for step in steps] == [
+        f'exec {runtime} "run" "--detach"', 'bind-ns "net" "/run/netns/x"',
+        f'exec {runtime} "delete" "--force" "web"',
+    ]  # fmt: skip
+    assert f'enter {runtime} "exec"' in units["web"]
+    for name in ("000-a", "000-z"):
+        assert 'exec "/usr/bin/runc" "run"' in units[name]
+
+
+def test_without_services_there_is_no_daemon():
+    text = table(unit("onboot", "000-a"), runtimes=named(CONTAINERD))
+    assert "containerd" not in text
+    assert codes(unit(name="containerd"), runtimes=named(CONTAINERD)) == ["LK0728"]
+    assert codes(unit(name="containerd", args=())) == ["LK0726"]
 
 
 def entry(section, keys=""):
@@ -153,7 +195,7 @@ def test_what_comes_before_is_a_number_in_the_table():
 
 
 def test_a_watchdog():
-    made = dump(compile_table([], runtime="/r", watchdog=Watchdog("/dev/watchdog1", 5000)))
+    made = dump(compile_table([], runtimes=Runtimes("/r"), watchdog=Watchdog("/dev/watchdog1", 5000)))
     assert 'watchdog "/dev/watchdog1" "5000"\n' in made
 
 
@@ -208,7 +250,7 @@ def test_limits():
     ],
 )  # fmt: skip
 def test_damaged_tables_are_refused(damage):
-    good = compile_table([unit()], runtime="/usr/bin/crun")
+    good = compile_table([unit()], runtimes=CRUN)
     with pytest.raises(Error) as caught:
         boot.dump(damage(good))
     assert caught.value.code == "LK0725"

@@ -35,6 +35,8 @@ COMPILED = {
     "crun-static": {"amd64"},
     "kernel-hardened": {"amd64", "arm64"}, "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
 }  # fmt: skip
+# Those that are locked for two architectures only.
+LOCKED = {"containerd": {"amd64", "arm64"}}
 # Those for machines that start by UEFI as our tools know it.
 UEFI = {name: {"amd64", "arm64"} for name in ("state", "update")}
 
@@ -85,7 +87,7 @@ def test_header_says_what_it_is_for(name):
 def test_made_for_every_architecture(name):
     assert "\narches: " in text_of(name)
     says = load(name).says
-    assert set(says.arches) == {**COMPILED, **UEFI}.get(name, set(platform.names()))
+    assert set(says.arches) == {**COMPILED, **LOCKED, **UEFI}.get(name, set(platform.names()))
     if says.kernel:
         assert set(says.kernel.packages) == set(platform.names())
 
@@ -105,7 +107,7 @@ def test_every_file_of_the_folder_is_used(name):
 def test_settings_are_valid(name):
     settings = settings_of(name)
     says = load(name).says
-    runs_nothing = says.kernel or name in COMPILED or name in ("init", "crun", "runc", "ca-certificates")
+    runs_nothing = says.kernel or name in COMPILED or name in ("init", "crun", "runc", "containerd", "ca-certificates")
     assert (settings is None) == bool(runs_nothing or name == "busybox")
     assert bool(says.entrypoint or says.cmd) != bool(runs_nothing)
 
@@ -191,6 +193,11 @@ def test_init_images_say_what_they_bring():
         assert says.debian is not None
         assert not says.debian.usr_merge
         assert runtime in {file.path for file in says.files} | set(says.debian.keep or ())
+    says = load("containerd").says
+    paths = {file.path for file in says.files} | set(says.debian.keep)
+    assert not says.debian.usr_merge
+    for label in ("org.linuxkit.runtime.services", "org.linuxkit.runtime.daemon"):
+        assert says.labels[label].removeprefix("/") in paths
 
 
 def test_reference_page_has_a_row_for_each():

@@ -92,9 +92,10 @@ def compile_table(
     A unit must stand behind those of its section that it comes after.  Raises LK0720 to LK0728,
     all at once, for what this guest cannot do.
     """
-    daemon = runtimes.daemon if any(unit.section == "services" for unit in units) else None
-    count = len(units) + len(volumes) + bool(daemon)
-    errors = [error for unit in units for error in (*_refused(unit), *_taken(unit, daemon))]
+    served = any(unit.section == "services" for unit in units)
+    daemons = runtimes.daemons if served else ()
+    count = len(units) + len(volumes) + len(daemons)
+    errors = [error for unit in units for error in (*_refused(unit), *_taken(unit, daemons))]
     errors += [_bad_name(f"volume {volume.name}") for volume in volumes if not _ok(volume.name)]
     if count > MAX_UNITS:
         errors.append(Error("LK0724", f"{count} containers and volumes; {MAX_UNITS} are possible"))
@@ -111,18 +112,19 @@ def compile_table(
         records += _volume(volume)
     ordered = sorted(units, key=lambda unit: SECTIONS.index(unit.section))
     places = [(unit.section, unit.name) for unit in ordered]
-    if daemon:
+    if daemons:
         first = next(i for i, place in enumerate(places) if place[0] == "services")
-        places.insert(first, ("services", daemon.name))
-        needed = (places[first],)
+        needed = tuple(("services", daemon.name) for daemon in daemons)
+        places[first:first] = needed
         ordered = [
             unit._replace(after=needed + unit.after) if unit.section == "services" else unit
             for unit in ordered
         ]
     numbers = {place: len(volumes) + i for i, place in enumerate(places)}
     made = {(unit.section, unit.name): _unit(unit, runtimes, numbers) for unit in ordered}
+    made |= {("services", daemon.name): _daemon(daemon) for daemon in daemons}
     for place in places:
-        records += made[place] if place in made or not daemon else _daemon(daemon)
+        records += made[place]
     return encode(records)
 
 
@@ -162,8 +164,8 @@ def _refused(unit: Unit) -> Iterator[Error]:
         )
 
 
-def _taken(unit: Unit, daemon: Daemon | None) -> Iterator[Error]:
-    if daemon and (unit.section, unit.name) == ("services", daemon.name):
+def _taken(unit: Unit, daemons: Sequence[Daemon]) -> Iterator[Error]:
+    if unit.section == "services" and unit.name in {daemon.name for daemon in daemons}:
         yield Error(
             "LK0728",
             f"{unit}: an init image brings a service of this name",

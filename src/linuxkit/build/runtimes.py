@@ -15,7 +15,7 @@ SERVICES_LABEL = "org.linuxkit.runtime.services"
 """Set by an image that brings another for services, which calls the first: its program."""
 
 DAEMON_LABEL = "org.linuxkit.runtime.daemon"
-"""Set beside it when that needs a daemon: the absolute path of the daemon's program."""
+"""Set by an image with a daemon that services come after: the absolute path of its program."""
 
 
 class Daemon(NamedTuple):
@@ -30,7 +30,7 @@ class Runtimes(NamedTuple):
 
     program: str  # empty: nobody brings one
     for_services: str = ""  # empty: ``program`` does
-    daemon: Daemon | None = None
+    daemons: tuple[Daemon, ...] = ()
 
     def command(self, section: str) -> tuple[str, ...]:
         """The runtime of the section, and the options before its verb."""
@@ -51,8 +51,9 @@ class Runtimes(NamedTuple):
 
 
 def named(images: Iterable[Mapping[str, str]]) -> Runtimes:
-    """What init images with these labels bring; the last word counts."""
-    said = {key: value for labels in images for key, value in labels.items()}
-    path = said.get(DAEMON_LABEL)
-    daemon = Daemon(posixpath.basename(path), (path,)) if path else None
-    return Runtimes(said.get(LABEL, ""), said.get(SERVICES_LABEL, ""), daemon)
+    """What init images with these labels bring; of runtimes the last one counts."""
+    everything = tuple(images)
+    said = {key: value for labels in everything for key, value in labels.items()}
+    paths = dict.fromkeys(labels[DAEMON_LABEL] for labels in everything if DAEMON_LABEL in labels)
+    daemons = tuple(Daemon(posixpath.basename(path), (path,)) for path in paths)
+    return Runtimes(said.get(LABEL, ""), said.get(SERVICES_LABEL, ""), daemons)

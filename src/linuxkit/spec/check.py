@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.events import note
-from linuxkit.spec import order, topology
+from linuxkit.spec import forwarding, order, topology
 from linuxkit.spec.decode import ERROR_LIMIT
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _problems(spec: Spec, names: Collection[str]) -> Iterator[Error]:
     yield from _duplicates(spec, "services", [entry.name for entry in spec.services])
     yield from order.problems(spec)
     yield from topology.problems(spec)
+    yield from forwarding.problems(spec)
     yield from _hostname(spec)
     for index, file in enumerate(spec.files):
         for key, problem in _ids(file, names):

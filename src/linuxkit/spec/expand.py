@@ -1,4 +1,4 @@
-"""Short keys written out: ``hostname`` and ``network`` become files and containers.
+"""Short keys written out: ``hostname``, ``network`` and ``logs`` become files and containers.
 
 The containers are of stock packages, with no more privileges than each needs: one sets up
 interfaces, addresses and routes, one asks for leases, one is given the keys of tunnels.
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from linuxkit.base.errors import Error
 from linuxkit.oci import ref
-from linuxkit.spec import netfiles, text
+from linuxkit.spec import forwarding, netfiles, text
+from linuxkit.spec.confinement import Ports
 from linuxkit.spec.model import File, Service, Step
 from linuxkit.spec.parts import Runtime
 from linuxkit.spec.places import Made
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
     from linuxkit.base.where import Where
     from linuxkit.oci.ref import Ref
+    from linuxkit.spec.forwarding import Logs
     from linuxkit.spec.model import Spec
     from linuxkit.spec.network import Networking
 
 RESOLVER = "/run/resolvconf"
+_RECEIVERS = "etc/linuxkit/logs/receivers"
 _READ = f"/{netfiles.FOLDER}:{netfiles.PLACE}:ro"
 _WRITE = f"{RESOLVER}:{RESOLVER}:rw"
 _RESOLV = "/etc/resolv.conf:/etc/resolv.conf:ro"
@@ -47,10 +50,57 @@ def no_packages(where: Where | None) -> Error:
 
 
 def expanded(spec: Spec, packages: PackageResolver | None) -> Spec:
-    """A checked ``spec`` without ``hostname`` and ``network``, and with what they stand for.
+    """A checked ``spec`` without ``hostname``, ``network`` and ``logs``: with what they stand for.
 
     Raises LK0214 without ``packages``, and what they raise.
     """
+    return _with_logs(_with_network(spec, packages), packages)
+
+
+def _with_logs(spec: Spec, packages: PackageResolver | None) -> Spec:
+    """The numbers of other containers are known by now."""
+    if spec.logs is None:
+        return spec
+    where = spec.where(("logs",))
+    if packages is None:
+        raise no_packages(where)
+    receivers = forwarding.compiled(spec.logs, spec)
+    image = _find(packages, "log-forward", where)
+    service = _forwarder(spec.logs, image, strict=spec.profile == "strict")
+    return replace(
+        spec,
+        logs=None,
+        files=(*spec.files, _file(_RECEIVERS, receivers)),
+        services=(*spec.services, service),
+        places=spec.places.with_made(
+            Made("files", len(spec.files), 1, ("logs",)),
+            Made("services", len(spec.services), 1, ("logs",)),
+        ),
+    )
+
+
+def _forwarder(logs: Logs, image: Ref, *, strict: bool) -> Service:
+    servers = [server.to for server in logs.syslog if server.to.how != "unix"]
+    ports = tuple(sorted({int(to.port) for to in servers if to.how == "tcp"}))
+    folders = forwarding.folders(logs)
+    binds = [f"/{_RECEIVERS}:/{_RECEIVERS}:ro", "/run/log:/run/log:ro", "/var/log:/var/log:ro"]
+    binds += [f"{RESOLVER}:{RESOLVER}:ro"] if servers else []
+    binds += [f"{folder}:{folder}:rw" for folder in folders]
+    made = ("/run/log", *((RESOLVER,) if servers else ()), *folders)
+    return Service(
+        name="log-forward",
+        image=image,
+        command=("/usr/bin/log-forward", f"/{_RECEIVERS}"),
+        binds=tuple(map(text.bind, binds)),
+        runtime=Runtime(mkdir=made),
+        ports=Ports(connect=ports) if ports and strict else None,
+        net="host" if servers else "new",
+        userns="host",  # logs are root's
+        readonly=True,
+    )
+
+
+def _with_network(spec: Spec, packages: PackageResolver | None) -> Spec:
     files: list[File] = []
     made: list[Made] = []
     if spec.hostname is not None:

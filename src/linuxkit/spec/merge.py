@@ -26,6 +26,7 @@ def merge(specs: Iterable[Spec]) -> Spec:
             profile=spec.profile or merged.profile,
             hostname=merged.hostname if spec.hostname is None else spec.hostname,
             network=spec.network or merged.network,
+            logs=spec.logs or merged.logs,
             watchdog=spec.watchdog or merged.watchdog,
             trust=_trust(merged.trust, spec.trust),
             places=merged.places + spec.places,

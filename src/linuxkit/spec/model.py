@@ -15,6 +15,7 @@ from linuxkit.oci.ref import Ref  # noqa: TC001 - the decoder reads annotations
 from linuxkit.spec import text
 from linuxkit.spec.confinement import Ports, Seccomp  # noqa: TC001 - as above
 from linuxkit.spec.decode import Key, Problem
+from linuxkit.spec.forwarding import Logs  # noqa: TC001
 from linuxkit.spec.network import Networking  # noqa: TC001
 from linuxkit.spec.parts import ID_LIMIT, Device, IdMapping, Mount, Runtime, Strings
 from linuxkit.spec.places import Places
@@ -349,8 +350,8 @@ class Trust(Record):
 class Spec(Record):
     """What the user wrote, of one file or of several merged.
 
-    Merged, it has none of ``include``, ``variables``, ``hostname`` and ``network``: all have been
-    dealt with.
+    Merged, it has none of ``include``, ``variables``, ``hostname``, ``network`` and ``logs``: all
+    have been dealt with.
     """
 
     kernel: Annotated[Kernel | None, Key("The kernel; leave it out for a container image.")] = None
@@ -365,6 +366,7 @@ class Spec(Record):
     services: Annotated[tuple[Service, ...], Key("Containers that run side by side.")] = ()
     hostname: Annotated[str | None, Key("The machine's name.", read=text.hostname)] = None
     network: Annotated[Networking | None, Key("How the machine's network is set up.")] = None
+    logs: Annotated[Logs | None, Key("Where output goes besides the machine's own files.")] = None
     watchdog: Annotated[Watchdog | None, Key("A hardware watchdog that PID 1 feeds.")] = None
     files: Annotated[tuple[File, ...], Key("Files added to the root.")] = ()
     include: Annotated[

@@ -96,7 +96,7 @@ def _forwarder(logs: Logs, image: Ref, *, strict: bool) -> Service:
         ports=Ports(connect=ports) if ports and strict else None,
         net="host" if servers else "new",
         userns="host",  # logs are root's
-        # folders are mounted where the image has none; under the strict profile the build makes them
+        # folders are mounted where the image has none; in a strict container the build makes them
         readonly=strict or not folders,
     )
 

@@ -46,7 +46,7 @@ def test_what_such_a_machine_has(workshop, boot, tmp_path):
         + step("names", "grep -q 10.0.2.3 /host/run/resolvconf/resolv.conf")
         + step("memory", "test $(awk '/MemTotal/ {print $2}' /proc/meminfo) -lt 262144")
         + step("serial", "test $(cat /host/sys/class/block/ubda/serial) = disk0")
-        + step("disk", "echo kept > /host/dev/ubda && sync")
+        + step("disk", "echo kept > /host/dev/ubda && sync", devices="[{path: all, type: b}]")
         + step("look", LOOK, capabilities="[all]")
         + step("modules", "cut -d' ' -f1 /proc/modules | grep -qx overlay")
         + "services:\n"

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from linuxkit.recipes import recipe as recipes
 from linuxkit.recipes.debian import kernel, mirror, solver
-from linuxkit.recipes.debian.archive import SUITES
+from linuxkit.recipes.debian.archive import suites
 from linuxkit.recipes.debian.control import Index
 from linuxkit.recipes.stock import Shelf
 
@@ -48,7 +48,7 @@ class AptMirror:
         for folder in ("lists/partial", "archives/partial"):
             (self._apt / folder).mkdir(parents=True, exist_ok=True)
         (self._apt / "status").touch()
-        lines = [f"deb [signed-by={_keyring()}] {bases.archives(s)[0]} {s} main" for s in SUITES]
+        lines = [f"deb [signed-by={_keyring()}] {bases.archives(s)[0]} {s} main" for s in suites()]
         (self._apt / "sources.list").write_text("\n".join(lines) + "\n")
         listed = " ".join(f'"{arch}";' for arch in self.arches)
         (self._apt / "apt.conf").write_text(
@@ -59,7 +59,7 @@ class AptMirror:
             'Acquire::Languages "none"; APT::Sandbox::User "root";\n'
         )
         self._run("apt-get", "-q", "update")
-        for base, suite in ((bases.archives(s)[0], s) for s in SUITES):
+        for base, suite in ((bases.archives(s)[0], s) for s in suites()):
             split = urlsplit(base)
             prefix = (split.netloc + split.path).replace("/", "_") + f"_dists_{suite}_"
             dists = self._archive(suite) / "dists" / suite

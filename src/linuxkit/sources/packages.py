@@ -33,11 +33,11 @@ def pool_of(store: Store) -> Pool:
     return Pool(store, _mirrors, _transport)
 
 
-def bench_of(store: Store, keyring: Sequence[Path] = (), without: Sequence[str] = ()) -> Bench:
+def bench_of(store: Store, keyring: Sequence[Path] = (), suites: Sequence[str] = ()) -> Bench:
     """What locking works with: the archives that are reached now, their signatures checked.
 
     ``keyring`` are files of OpenPGP keys; else LINUXKIT_DEBIAN_KEYRING names one, else Debian's
-    own are trusted.  ``without`` are suites to leave out.  Raises LK0410 and its kin, LK0506, LK051x.
+    own are trusted.  ``suites`` are those of another release.  Raises LK0410 and its kin, LK0506, LK051x.
     """
     from datetime import UTC, datetime
     from pathlib import Path
@@ -47,7 +47,8 @@ def bench_of(store: Store, keyring: Sequence[Path] = (), without: Sequence[str] 
 
     other = os.environ.get(_KEYRING, "")
     keys = release.Keyring(keyring or ([Path(other)] if other else release.shipped_keys()))
-    found = archive.reach(_mirrors(), keys, _transport(), datetime.now(UTC), without)
+    names = suites or archive.suites()
+    found = archive.reach(_mirrors(), keys, _transport(), datetime.now(UTC), names)
     return Bench(found, pool_of(store), store)
 
 

@@ -201,9 +201,20 @@ def test_a_suite_with_an_old_index_stops_unless_it_is_left_out(made, ring, monke
     with pytest.raises(Error) as caught:
         archives.reach(mirrors, ring, TRANSPORT, NOW).index("amd64")
     assert caught.value.code == "LK0519"
-    assert caught.value.hint.endswith("--without trixie-updates")
-    found = archives.reach(mirrors, ring, TRANSPORT, NOW, ["trixie-updates"])
+    assert caught.value.hint.endswith("--without updates")
+    suites = archives.suites(without=["updates"])
+    assert suites == ("trixie", "trixie-security")
+    found = archives.reach(mirrors, ring, TRANSPORT, NOW, suites)
     assert found.index("amd64").candidate("abc").version == "1.0-1"
+
+
+def test_another_release_of_debian(made, ring):
+    made.publish("bookworm", [Pkg("abc", "0.9")])
+    made.publish("bookworm-updates", [Pkg("abc", "0.9.1")])
+    mirrors = Mirrors((made.url,), ())
+    found = archives.reach(mirrors, ring, TRANSPORT, NOW, archives.suites("bookworm"))
+    assert list(found.suites) == ["bookworm", "bookworm-updates"]
+    assert found.index("amd64").candidate("abc").version == "0.9.1"
 
 
 def test_the_main_suite_must_be_there(ring, tmp_path):

@@ -44,9 +44,14 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
         help="trust these OpenPGP keys instead of Debian's; may be repeated",
     )  # fmt: skip
     lock.add_argument(
+        "--suite", metavar="NAME", default=archive.DEBIAN,
+        help="the suite of Debian to take packages from, with its -updates and -security "
+        f"(default: {archive.DEBIAN})",
+    )  # fmt: skip
+    lock.add_argument(
         "--without", metavar="SUITE", action="append", default=[], choices=archive.FURTHER,
-        help=f"leave out a suite that the mirror cannot serve now ({', '.join(archive.FURTHER)}); "
-        "may be repeated",
+        help=f"go without one of the suite's companions ({', '.join(archive.FURTHER)}), "
+        "which the mirror cannot serve now; may be repeated",
     )  # fmt: skip
     lock.set_defaults(run=_lock)
 
@@ -104,7 +109,8 @@ def _refresh(
     refreshed = relock.Refreshed(old, ())
     if recipes:
         store = Store(Path(args.cache) if args.cache else default_root())
-        bench = bench_of(store, [Path(name) for name in args.keyring], args.without)
+        suites = archive.suites(args.suite, args.without)
+        bench = bench_of(store, [Path(name) for name in args.keyring], suites)
         refreshed = relock.refresh(old, recipes, arches, bench)
     lines = relock.differences(old, refreshed.lock)
     print("\n".join(lines) if lines else "no package changes")

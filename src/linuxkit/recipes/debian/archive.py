@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from linuxkit.recipes.debian.mirror import Mirrors
     from linuxkit.recipes.debian.release import Keyring, Release
 
-_NEEDED = "trixie"
-FURTHER = ("trixie-updates", "trixie-security")  # what was mended since, which may be left out
-SUITES = (_NEEDED, *FURTHER)
+DEBIAN = "trixie"
+FURTHER = ("updates", "security")  # what was mended since a release came out
 _NOT_THERE = frozenset({"LK0410", "LK0411", "LK0412", "LK0413", "LK0506"})
 _TRIES = 3
 _PAUSE_S = 2.0
+
+
+def suites(debian: str = DEBIAN, without: Collection[str] = ()) -> tuple[str, ...]:
+    """The suites of the release ``debian``, its main one first; ``without`` some of FURTHER."""
+    return (debian, *(f"{debian}-{name}" for name in FURTHER if name not in without))
 
 
 class Suite(NamedTuple):
@@ -82,9 +86,10 @@ class Archive:
                 partial(release.packages, suite.base, suite.release, arch, self._transport)
             )
         except Error as error:
-            if error.code != "LK0519" or name not in FURTHER:
+            further = name.rpartition("-")[2]
+            if error.code != "LK0519" or further not in FURTHER:
                 raise
-            hint = f"{error.hint}, or go on without what it has mended: --without {name}"
+            hint = f"{error.hint}, or go on without what it has mended: --without {further}"
             raise Error(error.code, error.message, hint=hint) from error
 
     @staticmethod
@@ -104,19 +109,19 @@ def reach(
     keyring: Keyring,
     transport: Transport,
     now: datetime,
-    without: Collection[str] = (),
+    names: Sequence[str] = suites(),
 ) -> Archive:
-    """Fetch and check the releases of all suites but ``without``, some of :data:`FURTHER`.
+    """Fetch and check the releases of the suites ``names``.
 
-    The main suite must be there; another one that cannot be *reached* is told to the listener
+    The first one must be there; another one that cannot be *reached* is told to the listener
     and left out.  Anything wrong with a signature or a date is an error for every suite.
     """
     found: dict[str, Suite] = {}
-    for name in (suite for suite in SUITES if suite not in without):
+    for name in names:
         try:
             found[name] = _suite(name, mirrors.archives(name), keyring, transport, now)
         except Error as error:
-            if name == _NEEDED or error.code not in _NOT_THERE:
+            if name == names[0] or error.code not in _NOT_THERE:
                 raise
             events.note(f"going on without {name}: {error.message}", level="warning")
     return Archive(found, transport)

@@ -1,0 +1,51 @@
+"""Built here for riscv64 and s390x, booted by emulators of them, which load the kernel themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from linuxkit.runners.options import Forward
+from support.machines import exited, fetch_page, free_port
+
+pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.slow, pytest.mark.timeout(900)]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BOOT_S = 400
+# The kernel and the runtime that mirrors have for s390x: docs/decisions/0043.
+ON_S390X = """\
+kernel: {image: "@pkg:kernel", cmdline: "console=ttysclp0 quiet panic=-1"}
+init: ["@pkg:init", "@pkg:runc"]
+onboot:
+  - {name: sysctl, image: "@pkg:sysctl"}
+  - {name: dhcp, image: "@pkg:udhcpc", command: ["/usr/bin/udhcpc.sh", "-1"]}
+services:
+  - {name: idle, image: "@pkg:busybox", command: [/bin/sh, -c, "uname -m; exec sleep 100000"]}
+"""
+
+
+def test_web_example_answers_on_riscv64(need, workshop):
+    need("qemu-system-riscv64")
+    yml = (EXAMPLES / "web.yml").read_text()
+    artifact = workshop.build(yml, arch="riscv64", name="web-riscv64")
+    port = free_port()
+    with workshop.boot(artifact, forwards=(Forward(port, 80),)) as machine:
+        machine.wait_ready(timeout_s=BOOT_S)
+        assert b"It works" in fetch_page(f"http://127.0.0.1:{port}/", 90)
+        machine.poweroff()
+        result = machine.wait(180)
+        assert (result.status, result.power) == (0, "poweroff"), result
+        assert b"riscv" in machine.console
+
+
+def test_steps_and_a_service_run_on_s390x(need, workshop):
+    need("qemu-system-s390x")
+    artifact = workshop.build(ON_S390X, arch="s390x", name="system-s390x")
+    with workshop.boot(artifact) as machine:
+        machine.wait_ready(timeout_s=BOOT_S)
+        assert exited(machine) == ["sysctl", "dhcp"]  # the second one has a lease
+        machine.poweroff()
+        result = machine.wait(180)
+        assert (result.status, result.power) == (0, "poweroff"), result
+        assert b"s390x" in machine.console

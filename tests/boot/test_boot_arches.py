@@ -21,7 +21,7 @@ onboot:
   - {name: sysctl, image: "@pkg:sysctl"}
   - {name: dhcp, image: "@pkg:udhcpc", command: ["/usr/bin/udhcpc.sh", "-1"]}
 services:
-  - {name: idle, image: "@pkg:busybox", command: [/bin/sh, -c, "uname -m; exec sleep 100000"]}
+  - {name: idle, image: "@pkg:busybox", command: [/bin/sh, -c, "exec sleep 100000"]}
 """
 
 
@@ -48,4 +48,3 @@ def test_steps_and_a_service_run_on_s390x(need, workshop):
         machine.poweroff()
         result = machine.wait(180)
         assert (result.status, result.power) == (0, "poweroff"), result
-        assert b"s390x" in machine.console

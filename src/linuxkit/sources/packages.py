@@ -37,7 +37,8 @@ def bench_of(store: Store, keyring: Sequence[Path] = (), suites: Sequence[str] =
     """What locking works with: the archives that are reached now, their signatures checked.
 
     ``keyring`` are files of OpenPGP keys; else LINUXKIT_DEBIAN_KEYRING names one, else Debian's
-    own are trusted.  ``suites`` are those of another release.  Raises LK0410 and its kin, LK0506, LK051x.
+    own are trusted.  ``suites`` are those of another release.  Raises LK0410 and
+    its kin, LK0506, LK051x.
     """
     from datetime import UTC, datetime
     from pathlib import Path

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from linuxkit.base import resources
 from linuxkit.recipes import relock
 from linuxkit.recipes.debian import lock as locks
 from linuxkit.recipes.stock import Shelf
-from linuxkit.base import resources
 
 SHELF = Shelf(lock=resources.packages() / locks.NAME)
 # What runs there to the report (docs/decisions/0043).
@@ -16,7 +16,9 @@ S390X = ("busybox", "getty", "kernel", "runc", "sysctl", "udhcpc")
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64", "riscv64"])
 def test_every_package_is_locked_as_its_recipe_is(arch):
-    stale = [name for name in SHELF.names() if relock.is_stale(SHELF.recipe(name), SHELF.lock, arch)]
+    stale = [
+        name for name in SHELF.names() if relock.is_stale(SHELF.recipe(name), SHELF.lock, arch)
+    ]
     assert stale == []
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from linuxkit.cli.arguments import Parser
     from linuxkit.recipes.recipe import Recipe
 
+
 def configure(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the commands and their flags."""
     text = "list the stock packages"

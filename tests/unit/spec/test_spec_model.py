@@ -59,7 +59,7 @@ def test_every_key_of_an_entry():
     )
     assert list(fields(model.Kernel)) == ["image", "cmdline", "binary", "tar", "ucode"]
     assert set(fields(model.Spec)) == words(
-        "kernel init volumes onboot onshutdown services files trust include variables profile watchdog hostname network"
+        "kernel init volumes onboot onshutdown services files trust include variables profile watchdog hostname network logs"
     )
 
 

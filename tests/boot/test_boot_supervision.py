@@ -76,4 +76,5 @@ def test_troublesome_services(workshop, boot):
     slow = [r for r in machine.records if r.name == "onboot/000-slow"][-1]
     assert (slow.state, slow.detail) == ("failed", "took too long")
     # On a busy machine it may have ended before anybody sees that it runs.
-    assert [s for s in states(machine, "onshutdown/000-bye") if s != "running"] == ["starting", "exited"]
+    ends = (["starting", "running", "exited"], ["starting", "exited"])
+    assert states(machine, "onshutdown/000-bye") in ends

@@ -2,176 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
 
 import pytest
 
 from linuxkit.base import digest as digests
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.net.http import Settings
 from linuxkit.oci import model, pull, push, ref, registry
-from linuxkit.oci.image import open_image
-from linuxkit.oci.model import Platform
 from linuxkit.oci.ref import Ref
 from linuxkit.oci.registry import Place, place_of
 from linuxkit.oci.store import Store
-from support.images import image
-from support.modern_registry import Listener
-from support.registry import SECRET, authority, docker_config
+from support.odd_registry import AMD, QUICK, Handler, biggest, doc, get, refused, send
+from support.registry import authority, docker_config
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-AMD = Platform("linux", "amd64")
-QUICK = Settings(tries=3, pause_s=0.01, connect_s=5, read_s=5)
-Handler = BaseHTTPRequestHandler
-
-
-class Fake:
-    """A registry with one image, "app:1"; ``odd`` answers instead where it has the path."""
-
-    def __init__(self, blobs: dict[str, bytes], manifest: bytes, address: str) -> None:
-        self.blobs = blobs
-        self.manifest = manifest
-        self.kind = model.OCI_MANIFEST
-        self.odd: dict[str, Callable[[Handler], None]] = {}
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        self.lock = threading.Lock()
-        fake = self
-
-        class Answers(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                with fake.lock:
-                    fake.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-                with contextlib.suppress(OSError):
-                    fake.answer(self)
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.do_GET()
-
-            do_HEAD, do_PUT = do_GET, do_POST  # noqa: N815
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = Listener((address, 0), Answers)
-        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
-        self.thread.start()
-        self.host = f"{address}:{self.http.server_port}"
-
-    def answer(self, handler: Handler) -> None:
-        path = handler.path.partition("?")[0]
-        name = path.rpartition("/")[2]
-        odd = self.odd.get(path) or self.odd.get(path.split("/")[-2] if "/" in path else "")
-        if odd:
-            odd(handler)
-        elif "/manifests/" in path:
-            known = name in ("1", digests.of_bytes(self.manifest))
-            send(handler, 200 if known else 404, self.manifest, Content_Type=self.kind)
-        elif name in self.blobs:
-            send(handler, 200, self.blobs[name])
-        else:
-            send(handler, 404)
-
-    def paths(self) -> list[str]:
-        return [path for path, _ in self.seen]
-
-    def logins(self) -> list[str]:
-        return [sent["authorization"] for _, sent in self.seen if "authorization" in sent]
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.thread.join()
-        self.http.server_close()
-
-
-def send(handler: Handler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    (tmp_path / ".netrc").write_text("default login anna password " + SECRET + "\n")
-    for name in ("MIRROR", "INSECURE_REGISTRIES", "TOKEN_HOSTS"):
-        monkeypatch.delenv("LINUXKIT_" + name, raising=False)
-
-
-@pytest.fixture
-def content(tmp_path) -> tuple[dict[str, bytes], bytes]:
-    """The blobs and the manifest of an image."""
-    store = Store(tmp_path / "content", sync=False)
-    root = image(store, "app", {"a": bytes(range(256)) * 800}, {"b": "2"})
-    found = open_image(store, root, AMD)
-    blobs = {
-        each.digest: store.read(each.digest, 1 << 20)
-        for each in (found.manifest.config, *found.manifest.layers)
-    }
-    return blobs, store.read(root.digest, 1 << 20)
-
-
-@pytest.fixture
-def fake(content) -> Iterator[Fake]:
-    with contextlib.closing(Fake(*content, "127.0.0.1")) as made:
-        yield made
-
-
-@pytest.fixture
-def other(content) -> Iterator[Fake]:
-    """Another origin, by its name and by its port."""
-    with contextlib.closing(Fake(*content, "127.0.0.2")) as made:
-        yield made
-
-
-@pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(tmp_path / "store", sync=False)
-
-
-def get(fake: Fake, store: Store, what: str = "app:1", **changes: object) -> model.Descriptor:
-    options = registry.options()._replace(settings=QUICK, **changes)
-    return pull.pull(registry.Client(options), ref.parse(f"{fake.host}/{what}"), AMD, store)
-
-
-def refused(fake: Fake, store: Store, what: str = "app:1", **changes: object) -> Error:
-    with pytest.raises(Error) as error:
-        get(fake, store, what, **changes)
-    assert SECRET not in str(error.getrepr(style="long"))
-    assert store.names() == ()
-    assert not list((store.root / "linuxkit/tmp").glob("*"))
-    return error.value
-
-
-def biggest(fake: Fake) -> str:
-    return max(fake.blobs, key=lambda name: len(fake.blobs[name]))
-
-
-def challenge(realm: str) -> Callable[[Handler], None]:
-    def answer(handler: Handler) -> None:
-        value = f'Bearer realm="{realm}",service="s",scope="repository:app:pull"'
-        send(handler, 401, b"{}", WWW_Authenticate=value)
-
-    return answer
-
-
-def doc(fake: Fake, **changes: object) -> None:
-    fake.manifest = json.dumps({**json.loads(fake.manifest), **changes}).encode()
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def test_an_honest_one(fake, store):
@@ -351,7 +199,11 @@ def test_tls_is_not_left(fake, other, store, tmp_path):
         elif "/blobs/" not in handler.path:
             send(handler, 200, fake.manifest, Content_Type=fake.kind)
         else:
-            send(handler, 202 if handler.command == "POST" else 307, Location=f"http://{other.host}/x")
+            send(
+                handler,
+                202 if handler.command == "POST" else 307,
+                Location=f"http://{other.host}/x",
+            )
 
     fake.odd.update({"manifests": guarded, "blobs": guarded, "uploads": guarded})
     fake.odd["/v2/app/blobs/uploads/"] = guarded
@@ -364,102 +216,6 @@ def test_tls_is_not_left(fake, other, store, tmp_path):
     assert error.value.code == "LK0415"
     assert fake.logins()
     assert other.seen == []
-
-
-def test_a_token_server_of_somebody_else(fake, other, store, tmp_path):
-    docker_config(tmp_path / "docker", fake.host)
-    fake.odd["manifests"] = challenge(f"http://{other.host}/token")
-    error = refused(fake, store)
-    assert error.code == "LK0322"
-    assert "127.0.0.2" in error.message
-    assert "LINUXKIT_TOKEN_HOSTS=127.0.0.2" in error.hint
-    assert other.seen == []
-
-
-@pytest.mark.parametrize(
-    ("realm", "code"),
-    [("http://127.0.0.1.evil.example/t", "LK0322"), ("ftp://127.0.0.1/t", "LK0324"),
-     ("", "LK0324"), ("http://[1/t", "LK0324"), ("http://127.0.0.1:x/t", "LK0324"), ("http://a:b@127.0.0.1/t", "LK0324")],
-)  # fmt: skip
-def test_token_servers_that_are_none(fake, store, realm, code):
-    fake.odd["manifests"] = challenge(realm)
-    assert refused(fake, store).code == code
-
-
-def tokens(fake: Fake, answer: Callable[[Handler], None]) -> None:
-    """Let the image need the token "t0ken", which ``/token`` sells."""
-
-    def guarded(handler: Handler) -> None:
-        if handler.headers.get("Authorization") != "Bearer t0ken":
-            challenge(f"http://{fake.host}/token")(handler)
-        elif "/blobs/" in handler.path:
-            send(handler, 200, fake.blobs[handler.path.rpartition("/")[2]])
-        else:
-            send(handler, 200, fake.manifest, Content_Type=fake.kind)
-
-    fake.odd.update({"manifests": guarded, "blobs": guarded, "/token": answer})
-
-
-def test_a_token_is_bought_once(fake, store, tmp_path):
-    docker_config(tmp_path / "docker", f"https://{fake.host}/v2/")
-    tokens(fake, lambda handler: send(handler, 200, b'{"access_token": "t0ken"}'))
-    get(fake, store)
-    bought = [(path, sent) for path, sent in fake.seen if path.startswith("/token")]
-    assert [path for path, _ in bought] == ["/token?service=s&scope=repository%3Aapp%3Apull"]
-    assert bought[0][1]["authorization"].startswith("Basic ")
-
-
-def test_a_token_that_ends_is_bought_anew(fake, store):
-    sold: list[str] = []
-    uses: list[str] = []
-
-    def sell(handler: Handler) -> None:
-        sold.append(f"t{len(sold)}")
-        uses.clear()
-        send(handler, 200, json.dumps({"token": sold[-1]}).encode())
-
-    def guarded(handler: Handler) -> None:
-        uses.append("")
-        good = sold and handler.headers.get("Authorization") == f"Bearer {sold[-1]}"
-        if not good or len(uses) > 1:
-            challenge(f"http://{fake.host}/token")(handler)
-        elif "/blobs/" in handler.path:
-            send(handler, 200, fake.blobs[handler.path.rpartition("/")[2]])
-        else:
-            send(handler, 200, fake.manifest, Content_Type=fake.kind)
-
-    doc(fake, layers=json.loads(fake.manifest)["layers"][:1])
-    config = json.loads(fake.blobs[json.loads(fake.manifest)["config"]["digest"]])
-    config["rootfs"]["diff_ids"] = config["rootfs"]["diff_ids"][:1]
-    data = json.dumps(config).encode()
-    name = digests.of_bytes(data)
-    fake.blobs[name] = data
-    doc(fake, config={"mediaType": model.OCI_CONFIG, "digest": name, "size": len(data)})
-    fake.odd.update({"manifests": guarded, "blobs": guarded, "/token": sell})
-    get(fake, store)
-    assert sold == ["t0", "t1", "t2"]  # for the manifest, the configuration and the layer
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "code"),
-    [(403, b"{}", "LK0321"), (200, b"<html>", "LK0324"), (200, b'{"token": "a\\r\\nX: y"}', "LK0324"),
-     (200, b'{"token": 7}', "LK0324"), (200, b"x" * (2 << 20), "LK0414"), (200, b"[" * 9999, "LK0324")],
-)  # fmt: skip
-def test_answers_of_token_servers(fake, store, status, body, code):
-    tokens(fake, lambda handler: send(handler, status, body))
-    assert refused(fake, store).code == code
-
-
-def test_an_identity_token_is_posted(fake, store, tmp_path):
-    folder = docker_config(tmp_path / "docker", fake.host)
-    (folder / "config.json").write_text(
-        json.dumps({"auths": {fake.host: {"identitytoken": SECRET}}})
-    )
-    tokens(fake, lambda handler: send(
-        handler, 200 if handler.command == "POST" else 400, b'{"access_token": "t0ken"}'
-    ))  # fmt: skip
-    get(fake, store)
-    assert all(SECRET not in path for path in fake.paths())
 
 
 def test_a_broken_transfer_is_taken_up(fake, store):
@@ -581,7 +337,10 @@ def test_hosts_that_are_asked(monkeypatch):
              ("docker.io/a/b", "registry-1.docker.io/a/b", "quay.io/a", "ghcr.io/a")}  # fmt: skip
     assert list(asked.values()) == ["hub.example", "hub.example", "q.example", "all.example:81"]
     assert made.insecure == {"all.example:81"}
-    assert registry.Client(registry.Options({})).host(Place("docker.io", "a")) == "registry-1.docker.io"
+    assert (
+        registry.Client(registry.Options({})).host(Place("docker.io", "a"))
+        == "registry-1.docker.io"
+    )
 
 
 @pytest.mark.parametrize(

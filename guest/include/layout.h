@@ -20,6 +20,8 @@
 #define MAX_PARALLEL 64
 #define MAX_COUNT 1000000 /* of starts or probes in a row */
 #define MAX_WATCHDOG_MS 3600000
+#define MAX_LINK_NAME 15 /* IFNAMSIZ of linux/if.h, less the NUL */
+#define MAX_LINK_KIND 31
 
 #define REPORT_PORT "org.linuxkit.report"
 #define REPORT_WORD "linuxkit.report="
@@ -63,6 +65,7 @@
 	X(MOUNT_ONCE, "mount-once", STEP, 5, 5)     \
 	X(UMOUNT, "umount", STEP, 1, 1)             \
 	X(BIND_NS, "bind-ns", STEP, 2, 2)           \
+	X(LINK, "link", STEP, 4, 4)                 \
 	X(EXEC, "exec", STEP, 1, MAX_FIELDS)        \
 	X(END, "end", MARK, 0, 0)
 
@@ -70,4 +73,5 @@
 #define POLICY_NAMES {"stop", "continue", "reboot", "poweroff", "halt"}
 #define RESTART_NAMES {"no", "on-failure", "always"}
 #define PROBE_NAMES {"exec", "tcp", "file", "notify"}
+#define LINK_PLACE_NAMES {"container", "root"}
 #define NAMESPACE_NAMES {"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"}

@@ -8,10 +8,12 @@
 #include <sys/mount.h>
 
 #include "files.h"
+#include "link.h"
 #include "sys.h"
 
 #define FAILED 126 /* a step failed */
 #define NOT_FOUND 127
+#define LINK_MS 10000 /* for a card to appear, or for a network of a time before to go */
 
 static _Noreturn void give_up(const char *what, const char *name, int error, int status)
 {
@@ -109,6 +111,20 @@ static int do_bind_ns(const struct unit *unit, const struct record *record)
 	return sys_mount(source.data, path, NULL, MS_BIND, NULL);
 }
 
+static int do_link(const struct unit *unit, const struct record *record)
+{
+	const struct given_link link = {
+		.name = record_field(record, 0), .kind = record_field(record, 1),
+		.peer = record_field(record, 2), .outside = !strcmp(record_field(record, 3), "root"),
+	};
+	bool patient = unit->starts > 1 || !*link.kind;
+	int pid = 0;
+
+	if (!program_read_pid(unit, &pid))
+		return -ESRCH;
+	return link_give(&link, pid, patient ? sys_now() + LINK_MS : 0);
+}
+
 static _Noreturn void child(const struct table *table, const struct unit *unit, size_t at,
 			    int output)
 {
@@ -140,6 +156,11 @@ static _Noreturn void child(const struct table *table, const struct unit *unit, 
 			done = sys_umount(record.fields, MNT_DETACH);
 			if (done < 0 && done != -EINVAL)
 				give_up("cannot unmount ", record.fields, done, FAILED);
+			break;
+		case RECORD_LINK:
+			done = do_link(unit, &record);
+			if (done < 0)
+				give_up("cannot give the interface ", record.fields, done, FAILED);
 			break;
 		default: /* RECORD_BIND_NS */
 			done = do_bind_ns(unit, &record);

@@ -234,6 +234,13 @@ int sys_set_timer(int fd, int64_t at_ms)
 	return result(timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL));
 }
 
+void sys_rest(int64_t ms)
+{
+	const struct timespec rest = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	(void)nanosleep(&rest, NULL);
+}
+
 int64_t sys_now(void)
 {
 	struct timespec now = {0};

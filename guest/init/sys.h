@@ -62,6 +62,7 @@ void sys_unwatch(int epoll, int fd);
 int sys_wait_events(int epoll, struct epoll_event *events, int count);
 int sys_timer(void);
 int sys_set_timer(int fd, int64_t at_ms); /* on the clock of sys_now; 0 turns it off */
+void sys_rest(int64_t ms);                /* in a child only */
 int64_t sys_now(void);                    /* ms since the kernel started */
 int64_t sys_clock(void);                  /* seconds since 1970 */
 bool sys_hung_up(int fd);                 /* POLLHUP is set now */
@@ -75,6 +76,7 @@ int sys_loopback_up(void);
 int sys_clock_from_rtc(const char *device);
 int sys_uevents(void);
 int sys_join_namespace(const char *path);
+int sys_ask_routes(const void *request, size_t size); /* rtnetlink(7); what the kernel says to it */
 int sys_connect_here(unsigned port); /* TCP, to this machine; waits for the answer */
 int sys_set_watchdog(int fd, unsigned seconds);
 /* A socket in the file system; datagrams for anybody, or a stream for root's programs. */

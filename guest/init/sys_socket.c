@@ -57,6 +57,29 @@ int sys_join_namespace(const char *path)
 	return done;
 }
 
+int sys_ask_routes(const void *request, size_t size)
+{
+	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	_Alignas(struct nlmsghdr) char answer[1024]; /* cut off behind the head, which is all we read */
+	const struct nlmsghdr *head = (const struct nlmsghdr *)answer;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	ssize_t done;
+
+	if (fd < 0)
+		return -errno;
+	done = sendto(fd, request, size, 0, (const struct sockaddr *)&kernel, sizeof kernel);
+	do { /* what was asked for may come before the word on it */
+		if (done >= 0)
+			done = recv(fd, answer, sizeof answer, 0);
+		if (done < 0)
+			done = -errno;
+		else if (done < (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+			done = -EPROTO;
+	} while (done >= 0 && head->nlmsg_type != NLMSG_ERROR);
+	(void)close(fd);
+	return done < 0 ? (int)done : ((const struct nlmsgerr *)NLMSG_DATA(head))->error;
+}
+
 static int connect_to(const struct sockaddr *address, socklen_t size)
 {
 	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

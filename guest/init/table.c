@@ -16,6 +16,7 @@ static const char *const section_names[] = SECTION_NAMES;
 static const char *const policy_names[] = POLICY_NAMES;
 static const char *const namespace_names[] = NAMESPACE_NAMES;
 static const char *const restart_names[] = RESTART_NAMES;
+static const char *const link_place_names[] = LINK_PLACE_NAMES;
 static const char *const probe_names[] = PROBE_NAMES;
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
@@ -279,6 +280,20 @@ static bool read_property(struct table *table, const struct record *record, stru
 	}
 }
 
+/* NAME KIND PEER PLACE; what has no kind is there already, and nobody needs a kind for a peer only. */
+static bool check_link(const struct record *record, struct text *error)
+{
+	const char *name = record_field(record, 0), *kind = record_field(record, 1);
+	const char *peer = record_field(record, 2);
+	unsigned place = 0;
+
+	if (!*name || strlen(name) > MAX_LINK_NAME || strlen(peer) > MAX_LINK_NAME)
+		return fail(error, "bad name for ", record->name);
+	if (strlen(kind) > MAX_LINK_KIND || (*peer && !*kind))
+		return fail(error, "bad kind for ", record->name);
+	return word(record, 3, link_place_names, COUNT(link_place_names), &place, error);
+}
+
 static bool check_step(const struct record *record, struct text *error)
 {
 	uint64_t flags = 0;
@@ -298,6 +313,8 @@ static bool check_step(const struct record *record, struct text *error)
 	case RECORD_BIND_NS:
 		return word(record, 0, namespace_names, COUNT(namespace_names), &choice, error) &&
 		       absolute(record, 1, error);
+	case RECORD_LINK:
+		return check_link(record, error);
 	default: /* umount and exec */
 		return absolute(record, 0, error);
 	}

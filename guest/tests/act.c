@@ -2,7 +2,7 @@
  * What the units of a test are made of, a small static program.
  *
  *   act run PIDFILE VERB [ARGUMENT...]   as an OCI runtime does: the verb runs on by itself, detached,
- *                                        and its pid is in PIDFILE
+ *                                        and its pid is in PIDFILE; behind "alone" in a network of its own
  *   act enter PIDFILE VERB [ARGUMENT...] as it runs something in a container: it waits for the verb
  *   act VERB [ARGUMENT...]               say TEXT | exit STATUS | fail TEXT | touch PATH | wait | deaf |
  *                                        polite PATH | orphans N | flood LINES | crash | is PATH |
@@ -11,14 +11,17 @@
 #include <err.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <sched.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,11 +187,14 @@ static int act(int argc, char *argv[])
 static int run(const char *path, int argc, char *argv[])
 {
 	char line[32];
+	bool alone = !strcmp(argv[0], "alone");
 	pid_t pid;
 	int fd, length;
 
 	hold_back(SIG_BLOCK);
-	pid = fork();
+	argc -= alone;
+	argv += alone;
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD | (alone ? CLONE_NEWNET : 0), NULL, NULL, NULL, NULL);
 	if (pid < 0)
 		err(3, "fork");
 	if (pid == 0) {

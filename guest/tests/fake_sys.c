@@ -432,6 +432,17 @@ int sys_remove(const char *path)
 }
 
 int sys_join_namespace(const char *path) { trace("join %s\n", path); return 0; }
+void sys_rest(int64_t ms) { fake.now += ms; }
+
+int sys_ask_routes(const void *request, size_t size)
+{
+	const unsigned char *bytes = request;
+	unsigned type = bytes[4];
+
+	trace("routes %u %zu\n", type, size);
+	return type == 18 /* RTM_GETLINK */ ? -ENODEV : fake.routes_error;
+}
+
 int sys_connect_here(unsigned port) { trace("connect %u\n", port); return fake.connect_error; }
 int sys_set_watchdog(int fd, unsigned seconds) { (void)fd; trace("watchdog %u\n", seconds); return 0; }
 

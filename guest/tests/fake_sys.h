@@ -16,7 +16,7 @@ struct fake {
 	bool write_blocks;  /* writing to what is no pipe takes nothing */
 	jmp_buf child_over; /* where sys_exit and sys_exec go */
 	char trace[1 << 16]; /* what was done to the machine, one line each */
-	int mount_error, connect_error;
+	int mount_error, connect_error, routes_error;
 	int connections;    /* that wait, to the file "/conn" */
 	int64_t timer;
 };

@@ -10,7 +10,7 @@ static const char data[] = "linuxkit-boot-table\0" "1\0" "1 log-ring\0" "256\0" 
 	"1 console-rate\0" "50\0" "2 unit\0services\0web\0" "1 pidfile\0/run/web.pid\0"
 	"1 log\0/var/log/web.log\0" "0 start\0" "2 mkdir\0/a/b\0" "0750\0"
 	"5 mount\0src\0/t\0tmpfs\0" "5\0size=1\0" "5 mount\0\0/t\0\0" "262144\0\0" "3 exec\0/bin/x\0-a\0b\0"
-	"2 bind-ns\0net\0/run/netns/web\0" "1 exec\0/bin/y\0" "0 clean\0" "1 umount\0/t\0" "0 end\0";
+	"2 bind-ns\0net\0/run/netns/web\0" "4 link\0eth1\0\0\0container\0" "1 exec\0/bin/y\0" "0 clean\0" "1 umount\0/t\0" "0 end\0";
 static struct unit units[MAX_UNITS];
 static struct table table;
 
@@ -118,7 +118,29 @@ static void later_steps_need_the_process(void)
 	fake.trace[0] = '\0';
 	if (!setjmp(fake.child_over))
 		(void)program_begin(&table, &units[0], &at, 9);
+	CHECK(fake_did("routes 19 52")); /* RTM_SETLINK: two heads, "eth1" and the pid */
 	CHECK(fake_did("mount /proc/77/ns/net /run/netns/web - 4096 -") && fake_did("exec /bin/y"));
+}
+
+/* A card may still come; what takes the name in the machine does not go away by itself. */
+static void an_interface_is_waited_for(void)
+{
+	size_t at;
+	int64_t begun;
+
+	(void)begin();
+	at = units[0].start;
+	(void)program_begin(&table, &units[0], &at, 9);
+	fake_text("/run/web.pid", "77");
+	fake.next_pid = 0;
+	fake.routes_error = -19;
+	fake.trace[0] = '\0';
+	begun = fake.now;
+	if (!setjmp(fake.child_over))
+		(void)program_begin(&table, &units[0], &at, 9);
+	CHECK(fake_did("join /proc/77/ns/net") && fake_did("join /proc/1/ns/net"));
+	CHECK(strstr(fake.trace, "cannot give the interface eth1: No such device") && fake_did("exit 126"));
+	CHECK(fake.now - begun == 10000);
 }
 
 static void a_failing_mount_ends_it(void)
@@ -179,6 +201,7 @@ int main(void)
 	the_console_has_a_rate();
 	programs_do_their_steps();
 	later_steps_need_the_process();
+	an_interface_is_waited_for();
 	a_failing_mount_ends_it();
 	cleaning_needs_no_exec();
 	pid_files_are_untrusted();

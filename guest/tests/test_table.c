@@ -85,6 +85,14 @@ static const struct {
 	{T(HEAD UNIT START "5 mount\0s\0/t\0\0" "x\0\0" END), "bad flags for mount"},
 	{T(HEAD UNIT START "2 bind-ns\0time\0/x\0" END), "bad word for bind-ns"},
 	{T(HEAD UNIT START "1 exec\0sh\0" END), "no absolute path for exec"},
+	{T(HEAD UNIT START "4 link\0eth0\0\0\0container\0" END), NULL},
+	{T(HEAD UNIT START "4 link\0" "123456789012345\0veth\0" "123456789012345\0root\0" END), NULL},
+	{T(HEAD UNIT START "4 link\0" "1234567890123456\0veth\0b\0root\0" END), "bad name for link"},
+	{T(HEAD UNIT START "4 link\0a\0veth\0" "1234567890123456\0root\0" END), "bad name for link"},
+	{T(HEAD UNIT START "4 link\0\0dummy\0\0root\0" END), "bad name for link"},
+	{T(HEAD UNIT START "4 link\0a\0\0b\0root\0" END), "bad kind for link"},
+	{T(HEAD UNIT START "4 link\0a\0" "12345678901234567890123456789012\0\0root\0" END), "bad kind for link"},
+	{T(HEAD UNIT START "4 link\0a\0dummy\0\0host\0" END), "bad word for link"},
 };
 
 static void reads_cases(void)

@@ -28,15 +28,9 @@ def tunnels() -> str:
 
     They are made in the machine's own network, where what they send goes out.
     """
-    rooms = "".join(step(f"room{n}", "true", net="new", runtime=f"{{bindNS: {{net: /run/netns/wg{n}}}}}") for n in (0, 1))
-    make = "for name in wg0 wg1; do ip link add $name type wireguard && ip link set $name netns /run/netns/$name || exit 1; done"
-    return (
-        rooms
-        + f'  - {{name: make, image: "@pkg:ip", command: [/bin/sh, -c, {json.dumps(make)}], '
-          "capabilities.add: [CAP_SYS_ADMIN], binds.add: ['/run/netns:/run/netns']}\n"
-        + "".join(
-            f'  - {{name: wg{n}, image: "@pkg:wireguard", net: /run/netns/wg{n}, command: ["/usr/bin/wireguard", "wg{n}"]}}\n' for n in (0, 1)
-        )
+    return "".join(
+        f'  - {{name: wg{n}, image: "@pkg:wireguard", net: new, command: ["/usr/bin/wireguard", "wg{n}"], runtime: '
+        f"{{interfaces: [{{name: wg{n}, add: wireguard, createInRoot: true}}], bindNS: {{net: /run/netns/wg{n}}}}}}}\n" for n in (0, 1)
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def names(what: str) -> tuple[str, ...]:
 
 def test_limits():
     limits = numbers()
-    for name in ("MAX_TABLE_BYTES", "MAX_UNITS", "MAX_FIELDS", "MAX_STRING", "MAX_NAME"):
+    for name in ("MAX_TABLE_BYTES", "MAX_UNITS", "MAX_FIELDS", "MAX_STRING", "MAX_NAME", "MAX_LINK_NAME", "MAX_LINK_KIND"):
         assert getattr(boottable, name) == limits[name], name
 
 
@@ -44,6 +44,7 @@ def test_names():
     assert names("SECTION") == boot.SECTIONS
     assert names("POLICY") == boot.POLICIES
     assert names("NAMESPACE") == boot.NAMESPACES
+    assert names("LINK_PLACE") == boot.LINK_PLACES
     assert names("RESTART") == boot.RESTARTS
     assert names("PROBE") == boot.PROBES
     assert texts["PROBE_SUFFIX"] == boot.PROBE_SUFFIX
@@ -110,7 +111,12 @@ CASES = {
                     "cgroups": ["system/web", "/x"],
                     "mkdir": ["var/data", "/var/lib/web"],
                     "bindNS": {"net": "/run/netns/web", "uts": "run/uts", "pid": ""},
-                    "interfaces": [],
+                    "interfaces": [
+                        {"name": "eth1", "createInRoot": False},
+                        {"name": "wg0", "add": "wireguard", "createInRoot": True},
+                        {"name": "in0", "add": "dummy", "createInRoot": False},
+                        {"name": "veth0", "peer": "web0", "createInRoot": False},
+                    ],
                     "mounts": [
                         {"destination": "/var/lib/web", "type": "", "source": "/var/x", "options": ["rbind", "ro", "rshared"]},
                         {"destination": "inside", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m", "nosuid", "mode=700"]},
@@ -162,13 +168,13 @@ def test_budgets():
         assert max(map(len, text.expandtabs(8).splitlines())) <= 110, path.name
         stripped = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
         code += sum(1 for line in stripped.splitlines() if line.strip())
-    assert code <= 4_600
+    assert code <= 4_800
 
 
 def test_only_sys_calls_the_system():
     """The seam is whole: nothing else includes a header that has system calls in it."""
     allowed = {"errno.h", "fcntl.h", "signal.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h", "string.h",
-               "sys/mount.h", "sys/reboot.h", "sys/epoll.h", "sys/types.h"}  # fmt: skip
+               "linux/rtnetlink.h", "linux/veth.h", "sys/mount.h", "sys/reboot.h", "sys/epoll.h", "sys/types.h"}  # fmt: skip
     calls = r"(?<![\w.])(mount|umount2?|open|close|read|write|fork|kill|reboot|mkdir|execve|printf|malloc)\("
     for path in GUEST.glob("init/*.[ch]"):
         if path.name in {"sys.c", "sys_socket.c"}:

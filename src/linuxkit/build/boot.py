@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, printable, raise_all
 from linuxkit.build import mountflags
-from linuxkit.build.boottable import MAX_NAME, MAX_UNITS, Record, dump, encode
+from linuxkit.build.boottable import (
+    MAX_LINK_KIND,
+    MAX_LINK_NAME,
+    MAX_NAME,
+    MAX_UNITS,
+    Record,
+    dump,
+    encode,
+)
 from linuxkit.build.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -29,6 +37,7 @@ POLICIES = ("stop", "continue", "reboot", "poweroff", "halt")
 RESTARTS = ("no", "on-failure", "always")
 PROBES = ("exec", "tcp", "file", "notify")
 SECTIONS = ("volumes", "onboot", "services", "onshutdown")
+LINK_PLACES = ("container", "root")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 UNITS_DIR = "/run/units"
 PROBE_SUFFIX = ".probe"
@@ -95,7 +104,11 @@ def compile_table(
     served = any(unit.section == "services" for unit in units)
     daemons = runtimes.daemons if served else ()
     count = len(units) + len(volumes) + len(daemons)
-    errors = [error for unit in units for error in (*_refused(unit), *_taken(unit, daemons))]
+    errors = [
+        error
+        for unit in units
+        for error in (*_refused(unit), *_of_links(unit, runtimes), *_taken(unit, daemons))
+    ]
     errors += [_bad_name(f"volume {volume.name}") for volume in volumes if not _ok(volume.name)]
     if count > MAX_UNITS:
         errors.append(Error("LK0724", f"{count} containers and volumes; {MAX_UNITS} are possible"))
@@ -146,12 +159,6 @@ def _refused(unit: Unit) -> Iterator[Error]:
         raise ValueError(unit.section)  # a mistake of ours, not of a user
     if not _ok(unit.name):
         yield _bad_name(str(unit))
-    if unit.runtime.get("interfaces"):
-        yield Error(
-            "LK0722",
-            f"{unit}: this init cannot do runtime.interfaces",
-            hint="make the interface in an onboot container, or use an init image that can",
-        )
     process = unit.config.get("process")
     settings = process if isinstance(process, dict) else {}
     if settings.get("terminal"):
@@ -162,6 +169,24 @@ def _refused(unit: Unit) -> Iterator[Error]:
             f"{unit}: there is nothing to run",
             hint="the image names no entrypoint: add `command: [...]`",
         )
+
+
+def _of_links(unit: Unit, runtimes: Runtimes) -> Iterator[Error]:
+    links = [step for step in _links(unit) if step[0] == "link"]
+    if links and not runtimes.creates(unit.section):
+        yield Error(
+            "LK0722",
+            f"{unit}: a service of containerd cannot have runtime.interfaces",
+            hint="give them to an onboot container with bindNS, and join its network with `net:`",
+        )
+    for _, name, kind, peer, _place in links:
+        for text, most in ((name, MAX_LINK_NAME), (peer, MAX_LINK_NAME), (kind, MAX_LINK_KIND)):
+            if len(text.encode()) > most or re.search(r"[/\s]", text):
+                yield Error(
+                    "LK0722",
+                    f'{unit}: "{printable(text, 60)}" cannot be a name in runtime.interfaces',
+                    hint=f"Linux takes {most} bytes, without / and spaces",
+                )
 
 
 def _taken(unit: Unit, daemons: Sequence[Daemon]) -> Iterator[Error]:
@@ -282,12 +307,25 @@ def _start(
     binds = [(kind, str(bound[kind])) for kind in NAMESPACES if bound.get(kind)] if (
         isinstance(bound, dict)
     ) else []  # fmt: skip
-    apart = binds and created
+    links = tuple(_links(unit))
+    apart = created and (binds or links)
     yield ("exec", *runtime, *(("create",) if apart else ("run", "--detach")), *words)
     for kind, path in binds:
         yield "bind-ns", kind, posixpath.normpath(posixpath.join("/", path))
+    yield from links  # behind it: a network of the time before, kept there, has let go of them
     if apart:
         yield ("exec", *runtime, "start", unit.name)
+
+
+def _links(unit: Unit) -> Iterator[Record]:
+    """The interfaces that its network is given, as upstream's init gives them."""
+    for link in _list(unit.runtime, "interfaces"):
+        if isinstance(link, dict):
+            name, peer = str(link["name"]), str(link.get("peer") or "")
+            kind = str(link.get("add") or (peer and "veth"))
+            is_pair = kind == "veth"
+            outside = is_pair or bool(link.get("createInRoot"))
+            yield "link", name, kind, peer if is_pair else "", LINK_PLACES[outside]
 
 
 def _list(value: Mapping[str, object], key: str) -> list[object]:

@@ -21,6 +21,8 @@ MAX_UNITS = 512
 MAX_FIELDS = 64
 MAX_STRING = 4095
 MAX_NAME = 128
+MAX_LINK_NAME = 15
+MAX_LINK_KIND = 31
 
 RECORDS = {
     "log-ring": ("head", 1, 1),
@@ -49,6 +51,7 @@ RECORDS = {
     "mount-once": ("step", 5, 5),
     "umount": ("step", 1, 1),
     "bind-ns": ("step", 2, 2),
+    "link": ("step", 4, 4),
     "exec": ("step", 1, MAX_FIELDS),
     "end": ("mark", 0, 0),
 }

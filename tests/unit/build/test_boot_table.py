@@ -89,6 +89,34 @@ def test_namespaces_are_kept_between_create_and_start():
     assert steps == ['exec"create"', "bind-ns", 'exec"start"', 'exec"delete"']
 
 
+def test_interfaces_come_between_create_and_start():
+    links = [
+        {"name": "eth1", "createInRoot": False},
+        {"name": "eth2", "createInRoot": True},  # it is there, so it moves in any case
+        {"name": "in0", "add": "dummy", "createInRoot": False},
+        {"name": "wg0", "add": "wireguard", "createInRoot": True},
+        {"name": "a", "peer": "b", "createInRoot": False},
+        {"name": "c", "add": "dummy", "peer": "of-no-use", "createInRoot": False},
+    ]
+    text = table(unit(interfaces=links, bindNS={"net": "/run/netns/x"}))
+    steps = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    assert [step for step in steps if "exec" not in step] == [
+        'bind-ns "net" "/run/netns/x"', 'link "eth1" "" "" "container"', 'link "eth2" "" "" "root"',
+        'link "in0" "dummy" "" "container"', 'link "wg0" "wireguard" "" "root"', 'link "a" "veth" "b" "root"',
+        'link "c" "dummy" "" "container"',
+    ]  # fmt: skip
+    assert '"create"' in steps[0]
+    assert '"start"' in steps[-2]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [{"name": "x" * 16}, {"name": "a/b"}, {"name": "a b"}, {"name": "a", "peer": "y" * 16}, {"name": "a", "add": "z" * 32}],
+)
+def test_names_that_linux_does_not_take(link):
+    assert codes(unit(interfaces=[link])) == ["LK0722"]
+
+
 CONTAINERD = (
     {"org.linuxkit.runtime": "/usr/bin/runc"},
     {"org.linuxkit.runtime.services": "/bin/ctr-runtime", "org.linuxkit.runtime.daemon": "/bin/containerd"},
@@ -114,6 +142,8 @@ def test_services_may_have_a_runtime_and_a_daemon_of_their_own():
         f'exec {runtime} "delete" "--force" "web"',
     ]  # fmt: skip
     assert f'enter {runtime} "exec"' in units["web"]
+    assert codes(unit(interfaces=[{"name": "eth1"}]), runtimes=named(CONTAINERD)) == ["LK0722"]
+    assert "link" in table(unit("onboot", "000-a", interfaces=[{"name": "eth1"}]), runtimes=named(CONTAINERD))
     for name in ("000-a", "000-z"):
         assert 'exec "/usr/bin/runc" "run"' in units[name]
 
@@ -218,9 +248,9 @@ def test_places_of_mounts():
 def test_everything_wrong_is_told_at_once():
     assert codes(
         unit(name="../up"),
-        unit(name="ok", interfaces=[{"name": "eth0"}], args=()),
+        unit(name="ok", interfaces=[{"name": "eth/0"}], args=()),
         volumes=[Volume("a b")],
-    ) == ["LK0720", "LK0722", "LK0726", "LK0720"]
+    ) == ["LK0720", "LK0726", "LK0722", "LK0720"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-x", "a b", "é", "x" * 129, "a\n"])

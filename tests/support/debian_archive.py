@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import lzma
 import tarfile
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pysequoia
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -112,14 +115,19 @@ class DebianArchive:
         arches: tuple[str, ...] = ("amd64",),
         form: str = ".xz",
         by_hash: bool = False,
+        others: Mapping[str, list[Pkg]] = MappingProxyType({}),
     ) -> None:
-        """Write the suite's indices and .debs; ``form`` is that of its Packages files."""
+        """Write the suite's indices and .debs; ``form`` is that of its Packages files.
+
+        ``others`` are the packages of further components.
+        """
         listed = []
-        for arch in arches:
-            text = "\n".join(self._stanza(p) for p in packages if p.arch in (arch, "all"))
+        parts = {"main": packages, **others}
+        for arch, (component, its) in itertools.product(arches, parts.items()):
+            text = "\n".join(self._stanza(p) for p in its if p.arch in (arch, "all"))
             plain = text.encode()
             data = lzma.compress(plain) if form == ".xz" else plain
-            folder = self.root / "dists" / suite / "main" / f"binary-{arch}"
+            folder = self.root / "dists" / suite / component / f"binary-{arch}"
             folder.mkdir(parents=True, exist_ok=True)
             sha256 = hashlib.sha256(data).hexdigest()
             place = folder / f"by-hash/SHA256/{sha256}" if by_hash else folder / f"Packages{form}"
@@ -127,11 +135,11 @@ class DebianArchive:
             place.write_bytes(data)
             for name, content in ((f"Packages{form}", data), ("Packages", plain)):
                 digest = hashlib.sha256(content).hexdigest()
-                listed.append(f" {digest} {len(content)} main/binary-{arch}/{name}")
+                listed.append(f" {digest} {len(content)} {component}/binary-{arch}/{name}")
         release = (
             f"Origin: Test\nCodename: {suite}\nSuite: {suite}-x\n"
             f"Date: {date:%a, %d %b %Y %H:%M:%S} UTC\n{fields}"
-            f"Architectures: {' '.join(arches)}\nComponents: main\nSHA256:\n"
+            f"Architectures: {' '.join(arches)}\nComponents: {' '.join(parts)}\nSHA256:\n"
             + "\n".join(dict.fromkeys(listed)) + "\n"
         )  # fmt: skip
         self.sign(suite, release.encode())

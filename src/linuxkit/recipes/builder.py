@@ -175,16 +175,17 @@ def _joined(files: Files, pattern: str) -> bytes:
 
 def _kernel_entries(recipe: Recipe, files: Files, arch: str, scratch: BinaryIO) -> list[Entry]:
     driver = recipe.says.kernel
-    kernel = kernels.take(files, driver.modules.get(arch) if driver else ())
+    modules = driver.modules.get(arch) if driver else ()
+    kernel = kernels.take(files, modules, driver.device_trees.get(arch) if driver else ())
     writer = tar.Writer(scratch)
-    for entry in kernel.modules:
+    for entry in (*kernel.trees, *kernel.modules):
         writer.add(entry)
     writer.close()
     scratch.flush()
-    modules = Slice(scratch.fileno(), 0, scratch.seek(0, 2))
+    beside = Slice(scratch.fileno(), 0, scratch.seek(0, 2))
     made = [
         Entry("kernel", Kind.FILE, 0o644, mtime=files.epoch, content=kernel.image.content),
-        Entry("kernel.tar", Kind.FILE, 0o644, mtime=files.epoch, content=modules),
+        Entry("kernel.tar", Kind.FILE, 0o644, mtime=files.epoch, content=beside),
     ]
     config = kernel.config.content if kernel.config else Bytes(b"")
     return [Entry("config", Kind.FILE, 0o644, mtime=files.epoch, content=config), *made]

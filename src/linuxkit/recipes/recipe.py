@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from linuxkit.base import digest, files, platform
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.recipes.debian.lock import ROOT, SOURCE
+from linuxkit.recipes.debian.release import MAIN
 from linuxkit.spec import text, yaml
 from linuxkit.spec.decode import Key, Problem, decode
 from linuxkit.spec.node import Mapping as MapNode
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from linuxkit.base.where import Where
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,99}")
+_PART = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _MAX_BYTES = 1 << 20
@@ -34,7 +36,12 @@ _MAX_ID = 2**32 - 2
 _KINDS = ("source", "contents", "guest", "concat", "symlink", "directory")
 _ARCHES = platform.names()
 ALL = "all"
-_BY_ARCH = (("debian", "packages"), ("kernel", "modules"), ("build", "packages"))
+_BY_ARCH = (
+    ("debian", "packages"),
+    ("kernel", "modules"),
+    ("kernel", "device-trees"),
+    ("build", "packages"),
+)
 
 
 def _refuse(message: str, hint: str = "") -> Error:
@@ -48,6 +55,13 @@ def _path(value: str) -> str:
 def _package(value: str) -> str:
     if not _PACKAGE.fullmatch(value):
         raise _refuse(f'"{printable(value)}" is not the name of a Debian package')
+    return value
+
+
+def _part(value: str) -> str:
+    """The name of a suite or a component."""
+    if not _PART.fullmatch(value):
+        raise _refuse(f'"{printable(value)}" is not the name of a part of a Debian archive')
     return value
 
 
@@ -116,6 +130,7 @@ class Debian(Record):
     """The driver ``debian:``."""
 
     packages: Annotated[ByArch, Key("the Debian packages to take files from")]
+    components: Annotated[_Texts, Key("the parts of the archive to look in", read=_part)] = (MAIN,)
     exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
     keep: Annotated[_Texts | None, Key("patterns of files to keep", read=_pattern)] = None
     drop: Annotated[_Texts, Key("patterns of files to leave out", read=_pattern)] = ()
@@ -136,6 +151,10 @@ class KernelDriver(Record):
         Mapping[str, str], Key("the kernel's package for each architecture", read=_package)
     ]
     modules: Annotated[ByArch, Key("the modules to take, with what they need")] = ByArch()
+    device_trees: Annotated[
+        ByArch, Key("patterns of device trees to take", name="device-trees")
+    ] = ByArch()
+    suite: Annotated[str, Key("the suite to take it from, if another", read=_part)] = ""
 
 
 class Limits(Record):
@@ -318,8 +337,12 @@ class Recipe(NamedTuple):
         if self.says.debian is not None:
             asked = self.says.debian
             value = [asked.packages.get(arch), asked.exclude, asked.keep, asked.drop, self.concats]
+            if asked.components != (MAIN,):
+                value = [*value, asked.components]
         if self.says.kernel is not None:
             value = self.says.kernel.packages.get(arch)
+            if self.says.kernel.suite:
+                value = [value, self.says.kernel.suite]
         return digest.hex_of(digest.of_value(value))[:16]
 
     @property

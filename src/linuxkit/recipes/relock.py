@@ -14,6 +14,7 @@ from linuxkit.recipes import buildroot
 from linuxkit.recipes.debian import kernel as kernels
 from linuxkit.recipes.debian import solver
 from linuxkit.recipes.debian.lock import Deb, Lock, Locked
+from linuxkit.recipes.debian.release import MAIN
 from linuxkit.recipes.debian.select import select
 from linuxkit.recipes.debian.unpacked import unpacked
 from linuxkit.recipes.glob import matcher
@@ -52,12 +53,12 @@ def refresh(old: Lock, recipes: Sequence[Recipe], arches: Sequence[str], bench: 
     packages = {name: dict(found) for name, found in old.packages.items()}
     debs = dict(old.debs)
     failures: list[Error] = []
-    indices: dict[str, Index | None] = {}
+    indices: dict[_Origin, Index | None] = {}
     for arch in arches:
         for part in (part for recipe in recipes for part in _parts(recipe, arch)):
-            if part.machine not in indices:
-                indices[part.machine] = _index(part.machine, bench, failures)
-            index = indices[part.machine]
+            if part.origin not in indices:
+                indices[part.origin] = _index(part.origin, bench, failures)
+            index = indices[part.origin]
             if index is None:
                 continue
             try:
@@ -70,11 +71,20 @@ def refresh(old: Lock, recipes: Sequence[Recipe], arches: Sequence[str], bench: 
     return Refreshed(Lock(_suites(old, bench.archive), packages, debs), tuple(failures))
 
 
-def _index(machine: str, bench: Bench, failures: list[Error]) -> Index | None:
+class _Origin(NamedTuple):
+    """Where .debs are from: the OCI architecture, parts of the archive, "" or another suite."""
+
+    machine: str
+    components: tuple[str, ...] = (MAIN,)
+    suite: str = ""
+
+
+def _index(origin: _Origin, bench: Bench, failures: list[Error]) -> Index | None:
+    arch = platform.arch(origin.machine).debian
     try:
-        return bench.archive.index(platform.arch(machine).debian)
+        return bench.archive.index(arch, origin.components, origin.suite)
     except Error as error:
-        failures.append(_told(f"{machine} stays as it was", error))
+        failures.append(_told(f"{origin.machine} stays as it was", error))
         return None
 
 
@@ -84,7 +94,7 @@ class _Part(NamedTuple):
     recipe: Recipe
     name: str  # in the lock
     inputs: str
-    machine: str  # the OCI architecture of the .debs
+    origin: _Origin
     kind: str  # what is found: "image", "root" (of the commands) or "source"
 
 
@@ -93,13 +103,16 @@ def _parts(recipe: Recipe, arch: str) -> Iterator[_Part]:
     if arch not in says.arches:
         return
     if says.debian or says.kernel:
-        yield _Part(recipe, recipe.name, recipe.inputs(arch), arch, "image")
+        components = says.debian.components if says.debian else (MAIN,)
+        origin = _Origin(arch, components, says.kernel.suite if says.kernel else "")
+        yield _Part(recipe, recipe.name, recipe.inputs(arch), origin, "image")
     if says.build:
         inputs = recipe.root_inputs(arch)
-        yield _Part(recipe, recipe.root_name, inputs, says.build.runs_on(arch), "root")
+        runs_on = _Origin(says.build.runs_on(arch))
+        yield _Part(recipe, recipe.root_name, inputs, runs_on, "root")
         if says.build.sources:
             name, inputs = recipe.source_name, recipe.source_inputs()
-            yield _Part(recipe, name, inputs, says.build.runs_on(arch), "source")
+            yield _Part(recipe, name, inputs, runs_on, "source")
 
 
 def is_stale(recipe: Recipe, lock: Lock, arch: str) -> bool:
@@ -149,7 +162,7 @@ def _one(part: _Part, arch: str, index: Index, bench: Bench) -> dict[str, Deb]:
 
 
 def _candidates(part: _Part, arch: str, index: Index) -> Sequence[Package]:
-    says, machine = part.recipe.says, platform.arch(part.machine).debian
+    says, machine = part.recipe.says, platform.arch(part.origin.machine).debian
     if part.kind == "root" and says.build is not None:
         wanted = (*buildroot.ESSENTIAL, *says.build.packages.get(arch))
         return solver.closure(index, wanted, arch=machine, exclude=says.build.exclude)

@@ -217,6 +217,28 @@ def test_another_release_of_debian(made, ring):
     assert found.index("amd64").candidate("abc").version == "0.9.1"
 
 
+def test_other_components_are_looked_in_only_when_asked_for(made, ring):
+    made.publish("trixie", [Pkg("abc")], others={"non-free-firmware": [Pkg("blob")]})
+    found = archives.reach(Mirrors((made.url,), ()), ring, TRANSPORT, NOW)
+    assert found.index("amd64").candidate("blob") is None
+    wide = found.index("amd64", ("main", "non-free-firmware"))
+    assert wide.candidate("blob").version == "1.0-1"
+    assert wide.candidate("abc") is not None
+    assert code(lambda: found.index("amd64", ("contrib",))) == "LK0518"
+
+
+def test_a_package_of_another_suite(made, ring):
+    made.publish("trixie", [Pkg("abc", "1")])
+    made.publish("trixie-backports", [Pkg("abc", "2")])
+    found = archives.reach(Mirrors((made.url,), ()), ring, TRANSPORT, NOW)
+    assert "trixie-backports" not in found.suites
+    package = found.index("amd64", suite="trixie-backports").candidate("abc")
+    assert (package.version, package.suite) == ("2", "trixie-backports")
+    assert found.suites["trixie-backports"].release.suite == "trixie-backports"
+    assert found.index("amd64").candidate("abc").version == "1"
+    assert code(lambda: found.index("amd64", suite="trixie-frontports")) == "LK0411"
+
+
 def test_the_main_suite_must_be_there(ring, tmp_path):
     mirrors = Mirrors(((tmp_path / "none").as_uri(),), ())
     assert code(lambda: archives.reach(mirrors, ring, TRANSPORT, NOW)) == "LK0411"

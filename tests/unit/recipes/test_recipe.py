@@ -104,6 +104,8 @@ BASE = "image: a\ndebian:\n  packages: [b]\n"
         ("image: a\ndebian: {packages: [b], keep: [/usr]}", "LK0545", "/usr"),
         ("image: a\ndebian: {packages: [b], drop: [usr/]}", "LK0545", "usr/"),
         ("image: a\ndebian: {packages: [b], exclude: [../x]}", "LK0545", "../x"),
+        ("image: a\ndebian: {packages: [b], components: [Main]}", "LK0545", '"Main"'),
+        ("image: a\nkernel: {packages: {amd64: b}, suite: a/b}", "LK0545", "a/b"),
         ("image: a\ndebian: {packages: b}", "LK0204", "list|map"),
         ("image: a\nkernel: {packages: {amd65: x}}", "LK0545", "amd65"),
         (BASE + "kernel: {packages: {amd64: x}}", "LK0545", "both"),

@@ -255,6 +255,53 @@ def test_kernel_of_the_newer_layout(bench):
     assert b"lib/modules/7.1/kernel/a.ko" in tree["kernel.tar"][1]
 
 
+TREES = KERNEL.replace("[a, d]", "[a]") + '  device-trees: ["acme/board-?.dtb"]\n'
+
+
+@pytest.mark.parametrize("root", ["usr/lib/linux-image-6.12-test", "usr/lib/modules/6.12-test/dtb"])
+def test_device_trees_of_a_kernel_of_another_suite(bench, root):
+    bench.archive.publish("trixie-backports", [
+        Pkg("linux-image-test", "6.12-1", "", (
+            File("./usr/lib/modules/6.12-test/vmlinuz", b"MZ"),
+            File("./usr/lib/modules/6.12-test/kernel/a.ko", module({})),
+            *(File(f"./{root}/acme/board-{name}.dtb", name.encode()) for name in ("1", "2", "10")),
+        )),
+    ])  # fmt: skip
+    bench.add("kernel", TREES + "  suite: trixie-backports\n")
+    _, refreshed = bench.lock(["kernel"])
+    assert refreshed.failures == ()
+    assert refreshed.lock.debs["linux-image-test_6.12-1_amd64"].suite == "trixie-backports"
+    assert "trixie-backports" in refreshed.lock.suites
+    _, tree = bench.tree(bench.build("kernel"))
+    with tarfile.open(fileobj=io.BytesIO(tree["kernel.tar"][1])) as found:
+        names = [name for name in found.getnames() if name.startswith("boot")]
+        assert names == [
+            "boot", "boot/dtb", "boot/dtb/acme", "boot/dtb/acme/board-1.dtb", "boot/dtb/acme/board-2.dtb",
+        ]  # fmt: skip
+        assert found.extractfile("boot/dtb/acme/board-2.dtb").read() == b"2"
+
+
+def test_device_trees_that_a_kernel_lacks(bench):
+    bench.add("kernel", KERNEL + '  device-trees: ["acme/*.dtb"]\n')
+    bench.lock(["kernel"])
+    with pytest.raises(Error) as caught:
+        bench.build("kernel")
+    assert caught.value.code == "LK0526"
+    assert "acme/*.dtb" in caught.value.message
+
+
+def test_a_recipe_of_another_component(bench):
+    bench.archive.publish("trixie", [], others={"non-free-firmware": [
+        Pkg("blob", "1-1", "", (File("./usr/lib/blob", b"B"),))]})  # fmt: skip
+    text = "image: blob\ndebian:\n  packages: [blob]\n  keep: [usr/lib/blob]\n"
+    bench.add("blob", text)
+    assert [error.code for error in bench.lock(["blob"])[1].failures] == ["LK0502"]
+    bench.add("blob", text + "  components: [main, non-free-firmware]\n")
+    assert bench.lock(["blob"])[1].failures == ()
+    _, tree = bench.tree(bench.build("blob"))
+    assert tree["usr/lib/blob"][1] == b"B"
+
+
 def test_unknown_module(bench):
     bench.add("kernel", KERNEL.replace("[a, d]", "[aa]"))
     bench.lock(["kernel"])

@@ -45,20 +45,31 @@ class Suite(NamedTuple):
 class Archive:
     """The suites that could be reached, their signatures checked."""
 
-    def __init__(self, suites: Mapping[str, Suite], transport: Transport) -> None:
-        self.suites = suites
+    def __init__(
+        self, suites: Mapping[str, Suite], transport: Transport, more: Callable[[str], Suite]
+    ) -> None:
+        """``more`` reaches a further suite, for packages that come from another one."""
+        self.suites = dict(suites)
+        self._usual = tuple(suites)
+        self._more = more
         self._transport = transport
         self._sources: dict[str, bytes] = {}
 
-    def index(self, arch: str) -> Index:
-        """All packages for the Debian architecture ``arch``.
+    def index(
+        self, arch: str, components: Sequence[str] = (release.MAIN,), suite: str = ""
+    ) -> Index:
+        """All packages for the Debian architecture ``arch``; of ``suite`` alone if it is named.
 
-        Raises what :func:`release.packages` raises, after trying a few times.
+        Raises what :func:`release.packages` raises, after trying a few times, and what reaching
+        another suite raises.
         """
+        if suite and suite not in self.suites:
+            self.suites[suite] = self._more(suite)
         index = Index()
-        for name, suite in self.suites.items():
-            with events.task("download", f"package index {name} {arch}"):
-                index.add(name, self._packages(name, suite, arch))
+        for name in [suite] if suite else self._usual:
+            for component in components:
+                with events.task("download", f"package index {name} {component} {arch}"):
+                    index.add(name, self._packages(name, arch, component))
         return index
 
     def source(self, name: str) -> tuple[SourceFile, ...]:
@@ -67,7 +78,8 @@ class Archive:
         Raises LK0502 when there is none, and as :meth:`index`.
         """
         found: tuple[SourceFile, ...] = ()
-        for label, suite in self.suites.items():
+        for label in self._usual:
+            suite = self.suites[label]
             if label not in self._sources:
                 with events.task("download", f"source index {label}"):
                     self._sources[label] = self._patiently(
@@ -80,11 +92,11 @@ class Archive:
             raise Error("LK0502", f'Debian has no source package "{name}"')
         return found
 
-    def _packages(self, name: str, suite: Suite, arch: str) -> bytes:
+    def _packages(self, name: str, arch: str, component: str) -> bytes:
+        suite = self.suites[name]
+        fetch = partial(release.packages, suite.base, suite.release, arch, self._transport)
         try:
-            return self._patiently(
-                partial(release.packages, suite.base, suite.release, arch, self._transport)
-            )
+            return self._patiently(partial(fetch, component))
         except Error as error:
             further = name.rpartition("-")[2]
             if error.code != "LK0519" or further not in FURTHER:
@@ -117,14 +129,18 @@ def reach(
     and left out.  Anything wrong with a signature or a date is an error for every suite.
     """
     found: dict[str, Suite] = {}
+
+    def one(name: str) -> Suite:
+        return _suite(name, mirrors.archives(name), keyring, transport, now)
+
     for name in names:
         try:
-            found[name] = _suite(name, mirrors.archives(name), keyring, transport, now)
+            found[name] = one(name)
         except Error as error:
             if name == names[0] or error.code not in _NOT_THERE:
                 raise
             events.note(f"going on without {name}: {error.message}", level="warning")
-    return Archive(found, transport)
+    return Archive(found, transport, one)
 
 
 def _suite(

@@ -9,8 +9,9 @@ import io
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from linuxkit.base.errors import Error
+from linuxkit.base.errors import Error, printable
 from linuxkit.recipes.debian import kmod
+from linuxkit.recipes.glob import matcher
 from linuxkit.tree import compress
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _IMAGE = re.compile(r"boot/vmlinu[xz]-([^/]+)|usr/lib/modules/([^/]+)/vmlinu[xz]")
 _PARTS = ("linux-image-", "linux-binary-", "linux-modules-", "linux-base-")
-_MAX_MODULE = 256 << 20
+_TREES = "boot/dtb"
 
 
 class Kernel(NamedTuple):
@@ -32,6 +33,7 @@ class Kernel(NamedTuple):
     image: Entry
     config: Entry | None
     modules: tuple[Entry, ...]  # the tree ``lib/modules/VERSION``, parents first
+    trees: tuple[Entry, ...]  # device trees below ``boot/dtb``, where upstream's kernels have them
 
 
 def packages(index: Index, name: str, arch: str) -> tuple[Package, ...]:
@@ -54,10 +56,11 @@ def packages(index: Index, name: str, arch: str) -> tuple[Package, ...]:
     return tuple(found[one] for one in sorted(found))
 
 
-def take(files: Files, wanted: Sequence[str]) -> Kernel:
+def take(files: Files, wanted: Sequence[str], trees: Sequence[str] = ()) -> Kernel:
     """The kernel in ``files``, with the modules ``wanted`` and what they need.
 
-    Raises LK0529 when there is not exactly one kernel, LK0532 for unknown modules.
+    ``trees`` are patterns of device trees, such as ``broadcom/*.dtb``.  Raises LK0529 when there is
+    not exactly one kernel, LK0532 for unknown modules, LK0526 for a pattern that fits nothing.
     """
     version, image = _image(files)
     root = f"usr/lib/modules/{version}/"
@@ -76,13 +79,34 @@ def take(files: Files, wanted: Sequence[str]) -> Kernel:
     made = {f"{path}": data for path, data in kmod.indices(modules, order).items()}
     made["modules.builtin"] = builtin
     made.update({module.path: module.data for module in modules.values()})
-    return Kernel(version, image, config, tuple(_tree(f"lib/modules/{version}", made, files.epoch)))
+    found = _device_trees(files, version, trees)
+    return Kernel(
+        version, image, config, tuple(_tree(f"lib/modules/{version}", made, files.epoch)),
+        tuple(_tree(_TREES, found, files.epoch)) if found else (),
+    )  # fmt: skip
+
+
+def _device_trees(files: Files, version: str, patterns: Sequence[str]) -> dict[str, bytes]:
+    """The device trees that fit, by their path in the folder that Debian has for them."""
+    roots = (f"usr/lib/linux-image-{version}/", f"usr/lib/modules/{version}/dtb/")
+    known = {
+        path.removeprefix(root): path
+        for root in roots for path in files.entries
+        if path.startswith(root) and path.endswith(".dtb")
+    }  # fmt: skip
+    for pattern in patterns:
+        if not any(map(matcher([pattern]), known)):
+            text = f'`device-trees` has "{printable(pattern)}", which fits none of this kernel'
+            raise Error("LK0526", text)
+    fits = matcher(patterns)
+    return {path: _text(files, where) for path, where in sorted(known.items()) if fits(path)}
 
 
 def contributes(path: str) -> bool:
     """Whether a file with this path can be part of what :func:`take` answers."""
     beside = path.startswith("usr/lib/modules/") and path.count("/") >= 4  # noqa: PLR2004
-    return beside or path.startswith(("boot/vmlinu", "boot/config-"))
+    names = "boot/vmlinu", "boot/config-", "usr/lib/linux-image-"
+    return beside or path.startswith(names)
 
 
 def _image(files: Files) -> tuple[str, Entry]:
@@ -119,7 +143,7 @@ def _tree(root: str, made: dict[str, bytes], mtime: int) -> list[Entry]:
     for path in made:
         parts = path.split("/")[:-1]
         folders |= {"/".join(parts[: i + 1]) for i in range(len(parts))}
-    above = [root.rsplit("/", n)[0] for n in (2, 1)]
+    above = [root[:at] for at, sign in enumerate(root) if sign == "/"]
     entries = [Entry(path, Kind.DIR, 0o755, mtime=mtime) for path in above]
     entries += [Entry(f"{root}/{f}".rstrip("/"), Kind.DIR, 0o755, mtime=mtime) for f in folders]
     entries += [

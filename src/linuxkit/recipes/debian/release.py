@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from linuxkit.net.http import Transport
 
+MAIN = "main"
+"""The component of an archive that is Debian; the others are beside it (policy 2.2)."""
 _CLEARTEXT = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _MAX_RELEASE = 4 << 20
 _MAX_INDEX = 512 << 20
@@ -191,19 +193,21 @@ def _files(text: str) -> dict[str, IndexFile]:
     return files
 
 
-def packages(base: str, release: Release, arch: str, transport: Transport) -> bytes:
-    """The ``Packages`` file of ``main`` for ``arch``, checked by size and SHA-256.
+def packages(
+    base: str, release: Release, arch: str, transport: Transport, component: str = MAIN
+) -> bytes:
+    """The ``Packages`` file of ``component`` for ``arch``, checked by size and SHA-256.
 
     Tries the smaller forms first and each one by hash before by name.  Raises LK0518 (the release
     has none for ``arch``), LK0519 (what the mirror has is not what the release names), and the
     errors of the transport.
     """
-    return _index(base, release, f"main/binary-{arch}/Packages", transport)
+    return _index(base, release, f"{component}/binary-{arch}/Packages", transport)
 
 
 def sources(base: str, release: Release, transport: Transport) -> bytes:
     """The ``Sources`` file of ``main``.  Raises as :func:`packages`."""
-    return _index(base, release, "main/source/Sources", transport)
+    return _index(base, release, f"{MAIN}/source/Sources", transport)
 
 
 def _index(base: str, release: Release, plain: str, transport: Transport) -> bytes:

@@ -109,11 +109,14 @@ def enabled(template: bytes, certificates: Mapping[str, Certificate]) -> bytes:
         Variable(_ENABLE, "SecureBootEnable", b"\1"),
         Variable(_CUSTOM, "CustomMode", b"\0"),
     )
-    return _with(template, more)
+    return extended(template, more)
 
 
-def _with(template: bytes, more: Iterable[Variable]) -> bytes:
-    """The store with further variables behind those it has."""
+def extended(template: bytes, more: Iterable[Variable]) -> bytes:
+    """A store of variables like ``template`` with further ones behind those it has.
+
+    Raises LK0774 when the template is no such store, has one of them already, or has no room.
+    """
     at, end = _bounds(template)
     found = bytearray(template)
     wanted = {(each.vendor.bytes_le, each.name) for each in more}

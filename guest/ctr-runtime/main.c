@@ -1,14 +1,19 @@
 /*
  * ctr-runtime: the command line of an OCI runtime, over containerd.
  *
- *   ctr-runtime --runtime RUNC run --detach --pid-file FILE --bundle DIR ID
- *   ctr-runtime --runtime RUNC exec --pid-file FILE ID COMMAND [ARGUMENT...]
- *   ctr-runtime --runtime RUNC delete --force ID
+ *   ctr-runtime --runtime RUNC [--namespace NAME] run --detach --pid-file FILE --bundle DIR ID
+ *   ctr-runtime --runtime RUNC [--namespace NAME] exec --pid-file FILE ID COMMAND [ARGUMENT...]
+ *   ctr-runtime --runtime RUNC [--namespace NAME] delete --force ID
+ *   ctr-runtime --runtime RUNC daemon STDOUT STDERR PROGRAM [ARGUMENT...]
  *
- * Containers are tasks of containerd in the namespace services.linuxkit.  After `run` a ctr stays
+ * Containers are tasks of containerd in a namespace of its own, by default services.linuxkit.  After `run` a ctr stays
  * that passes on the task's output and ends with its status; the pid file holds its pid and, behind
  * a space, that of the task, which is a child of containerd's shim.  DIR/config.json must name its
  * root by an absolute path, for containerd works on a copy.
+ *
+ * `daemon` starts containerd itself, so that the "runc" its shims look for is RUNC.  Naming it to `ctr
+ * run` is not enough: where a container has ids of its own, ctr forgets it.  The output goes to
+ * "stdout", "stderr", or a file that is appended to.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,19 +31,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAMESPACE "services.linuxkit"
 #ifndef CTR /* tests have them elsewhere */
 #define CTR "/usr/bin/ctr"
 #define SOCKET "/run/containerd/containerd.sock"
 #define PIDS "/run/ctr-runtime"
 #endif
-#define STATE "/run/containerd/runc/" NAMESPACE /* where the shim keeps what the runtime says */
+#define PROGRAMS PIDS "/.bin" /* no container has a name that begins so */
+#define STATE "/run/containerd/runc/" /* and the namespace: where the shim keeps what the runtime says */
 #define START_MS 60000 /* for containerd to answer when a container starts */
 #define DELETE_MS 3000 /* at the end of the machine it may be gone; else PID 1 deletes again later */
 #define DIAL "--connect-timeout=3s"
 #define STEP_MS 50
 #define SAID_MAX 4096
 #define MAX_WORDS 160 /* the boot table has 64 fields, twice in a command */
+
+static char *namespace = (char[]){"services.linuxkit"};
 
 static _Noreturn __attribute__((format(printf, 1, 2))) void give_up(const char *format, ...)
 {
@@ -129,8 +136,8 @@ static void must_be_gone(const char *const words[])
 
 static int delete(const char *id)
 {
-	const char *const task[] = {CTR, DIAL, "-n", NAMESPACE, "tasks", "delete", "--force", id, NULL};
-	const char *const kept[] = {CTR, DIAL, "-n", NAMESPACE, "containers", "delete", id, NULL};
+	const char *const task[] = {CTR, DIAL, "-n", namespace, "tasks", "delete", "--force", id, NULL};
+	const char *const kept[] = {CTR, DIAL, "-n", namespace, "containers", "delete", id, NULL};
 
 	wait_for_containerd(DELETE_MS);
 	must_be_gone(task);
@@ -141,7 +148,7 @@ static int delete(const char *id)
 /* Whether containerd knows a container of this name: of a time before, on a disk. */
 static bool is_known(const char *id)
 {
-	const char *const words[] = {CTR, "-n", NAMESPACE, "containers", "info", id, NULL};
+	const char *const words[] = {CTR, "-n", namespace, "containers", "info", id, NULL};
 	char said[SAID_MAX];
 	int kept = dup(1), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	bool known;
@@ -188,7 +195,7 @@ static bool read_task(pid_t ctr, const char *path, char pid[static 16])
 	}
 }
 
-static int run(const char *runtime, const char *pidfile, const char *bundle, const char *id)
+static int run(const char *pidfile, const char *bundle, const char *id)
 {
 	char config[512], ours[512], task[16];
 	int status = 1;
@@ -207,8 +214,8 @@ static int run(const char *runtime, const char *pidfile, const char *bundle, con
 		give_up("no process: %s", strerror(errno));
 	if (ctr == 0) {
 		(void)setsid();
-		execl(CTR, CTR, "-n", NAMESPACE, "run", "--runc-binary", runtime, "--pid-file", ours,
-		      "--config", config, id, (char *)NULL);
+		execl(CTR, CTR, "-n", namespace, "run", "--pid-file", ours, "--config", config, id,
+		      (char *)NULL);
 		give_up("cannot start " CTR ": %s", strerror(errno));
 	}
 	if (read_task(ctr, ours, task)) {
@@ -222,13 +229,13 @@ static int run(const char *runtime, const char *pidfile, const char *bundle, con
 /* The runtime knows the container as well as containerd does, and its command has a pid file. */
 static int execute(char *runtime, int count, char *words[])
 {
-	static char state[] = STATE, root[] = "--root", verb[] = "exec";
+	static char state[256], root[] = "--root", verb[] = "exec";
 	static char cgroups[] = "--cgroup-manager=cgroupfs"; /* crun would ask systemd */
 	const char *name = strrchr(runtime, '/');
 	char *argv[MAX_WORDS + 6];
 	int used = 0;
 
-	if (count > MAX_WORDS)
+	if (count > MAX_WORDS || snprintf(state, sizeof state, STATE "%s", namespace) >= (int)sizeof state)
 		give_up("the command is too long");
 	argv[used++] = runtime;
 	if (name && strcmp(name, "/crun") == 0)
@@ -242,21 +249,77 @@ static int execute(char *runtime, int count, char *words[])
 	give_up("cannot start %s: %s", runtime, strerror(errno));
 }
 
+static int opened(const char *place)
+{
+	int fd = !strcmp(place, "stdout") ? dup(1) : !strcmp(place, "stderr") ? dup(2)
+		 : open(place, O_WRONLY | O_APPEND | O_CREAT, 0644);
+
+	if (fd < 0)
+		give_up("cannot open %s: %s", place, strerror(errno));
+	return fd;
+}
+
+static void offer_runtime(const char *runtime)
+{
+	const char *usual = getenv("PATH");
+	char path[1024];
+
+	if (snprintf(path, sizeof path, "%s:%s", PROGRAMS, usual ? usual : "/usr/bin") >= (int)sizeof path)
+		give_up("PATH is too long");
+	if ((mkdir(PIDS, 0700) < 0 && errno != EEXIST) || (mkdir(PROGRAMS, 0700) < 0 && errno != EEXIST) ||
+	    (unlink(PROGRAMS "/runc") < 0 && errno != ENOENT) || symlink(runtime, PROGRAMS "/runc") < 0 ||
+	    setenv("PATH", path, 1) < 0)
+		give_up("cannot make " PROGRAMS "/runc: %s", strerror(errno));
+}
+
+static _Noreturn void become_daemon(const char *runtime, const char *out, const char *error, char *argv[])
+{
+	int ends[] = {opened(out), opened(error)};
+
+	offer_runtime(runtime);
+	for (int i = 0; i < 2; i++) {
+		(void)dup2(ends[i], i + 1);
+		(void)close(ends[i]);
+	}
+	execv(argv[0], argv);
+	give_up("cannot start %s: %s", argv[0], strerror(errno));
+}
+
+/* What an OCI runtime is asked for; -1 when it is nothing we know. */
+static int serve(int argc, char *argv[])
+{
+	char *runtime = argv[1];
+	const char *verb;
+
+	if (argc > 4 && strcmp(argv[2], "--namespace") == 0) {
+		namespace = argv[3];
+		argv += 2;
+		argc -= 2;
+	}
+	verb = argc > 2 ? argv[2] : "";
+	if (argc == 9 && strcmp(verb, "run") == 0 && strcmp(argv[3], "--detach") == 0 &&
+	    strcmp(argv[4], "--pid-file") == 0 && strcmp(argv[6], "--bundle") == 0)
+		return run(argv[5], argv[7], argv[8]);
+	if (argc > 6 && strcmp(verb, "exec") == 0)
+		return execute(runtime, argc - 3, argv + 3);
+	if (argc > 5 && strcmp(verb, "daemon") == 0)
+		become_daemon(runtime, argv[3], argv[4], argv + 5);
+	if (argc == 5 && strcmp(verb, "delete") == 0 && strcmp(argv[3], "--force") == 0)
+		return delete(argv[4]);
+	return -1;
+}
+
 int main(int argc, char *argv[])
 {
-	const char *verb = argc > 3 ? argv[3] : "";
+	int done = -1;
 
-	if (argc > 2 && strcmp(argv[1], "--runtime") == 0) {
-		if (argc == 10 && strcmp(verb, "run") == 0 && strcmp(argv[4], "--detach") == 0 &&
-		    strcmp(argv[5], "--pid-file") == 0 && strcmp(argv[7], "--bundle") == 0)
-			return run(argv[2], argv[6], argv[8], argv[9]);
-		if (argc > 7 && strcmp(verb, "exec") == 0)
-			return execute(argv[2], argc - 4, argv + 4);
-		if (argc == 6 && strcmp(verb, "delete") == 0 && strcmp(argv[4], "--force") == 0)
-			return delete(argv[5]);
-	}
-	fputs("usage: ctr-runtime --runtime RUNC run --detach --pid-file FILE --bundle DIR ID\n"
-	      "       ctr-runtime --runtime RUNC exec --pid-file FILE ID COMMAND [ARGUMENT...]\n"
-	      "       ctr-runtime --runtime RUNC delete --force ID\n", stderr);
+	if (argc > 3 && strcmp(argv[1], "--runtime") == 0)
+		done = serve(argc - 1, argv + 1);
+	if (done >= 0)
+		return done;
+	fputs("usage: ctr-runtime --runtime RUNC [--namespace NAME] run --detach --pid-file FILE --bundle DIR ID\n"
+	      "       ctr-runtime --runtime RUNC [--namespace NAME] exec --pid-file FILE ID COMMAND [ARGUMENT...]\n"
+	      "       ctr-runtime --runtime RUNC [--namespace NAME] delete --force ID\n"
+	      "       ctr-runtime --runtime RUNC daemon STDOUT STDERR PROGRAM [ARGUMENT...]\n", stderr);
 	return 2;
 }

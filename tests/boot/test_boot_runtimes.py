@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
 BOOT_S = 420
 WITH_CONTAINERD = HEAD.replace('"@pkg:crun"', '"@pkg:runc", "@pkg:containerd"')
+OVER_CRUN = HEAD.replace('"@pkg:crun"', '"@pkg:crun", "@pkg:containerd"')
 CTR = "chroot /host /usr/bin/ctr -n services.linuxkit"
 
 
@@ -71,3 +72,49 @@ def test_services_are_tasks_of_containerd(workshop, boot):
     order = [r.name for r in machine.records if r.event == "unit" and r.state == "stopped"]
     assert order.index("services/web") < order.index("services/containerd")
     assert states(machine, "onshutdown/000-bye")[-1] == "exited"
+
+
+SETTINGS = """\
+files:
+  - path: etc/containerd/runtime-config.toml
+    contents: |
+      cliopts = "--log-level debug"
+      stderr = "/var/log/containerd.out.log"
+      stdout = "stdout"
+"""
+
+
+@pytest.mark.any_kernel
+def test_containerd_over_crun_heeds_its_settings(workshop, boot):
+    look = "chroot /host /usr/bin/ctr -n {} tasks ls"
+    yml = (
+        OVER_CRUN
+        + "services:\n"
+        + service(
+            "web",
+            "trap 'echo web-was-asked; exit 0' TERM; nc -l -p 8080 -e /bin/echo hello & while :; do sleep 1; done",
+            "ready: {tcp: 8080, interval: 500ms}", "net: new", "profile: strict", "landlock: off",
+            "health: {exec: [/bin/sh, -c, 'test ! -e /sick'], interval: 1s, timeout: 3m}",
+        )
+        + service("apart", "while :; do sleep 1; done", "runtime: {namespace: elsewhere}")
+        + service("crash", "sleep 1; exit 3", "backoff: {first: 100ms, most: 200ms, limit: 2}")
+        + service(
+            "looks",
+            f"{look.format('services.linuxkit')}; {look.format('elsewhere')}; cd /host/var/log; "
+            "grep -q level=debug containerd.out.log && test ! -s containerd.log && echo settings-heeded; sleep 100000",
+            "after: [web, apart]", "binds: ['/:/host']", "pid: host", "capabilities: [CAP_SYS_CHROOT]",
+        )
+        + SETTINGS
+    )  # fmt: skip
+    machine = boot(workshop.build(yml), memory_mib=768)
+    machine.wait_ready(timeout_s=BOOT_S)
+    until(machine, lambda: "failed" in states(machine, "services/crash"), "crash is given up")
+    until(machine, lambda: b"settings-heeded" in machine.console, "looks has looked")
+    first, second = machine.console.split(b"TASK")[1:3]
+    assert [line.split()[1] for line in second.splitlines() if b"RUNNING" in line] == [b"apart"]
+    assert {b"web", b"looks"} <= {line.split()[1] for line in first.splitlines() if b"RUNNING" in line}
+    assert states(machine, "services/web") == ["starting", "running", "ready"]
+    machine.poweroff()
+    result = machine.wait(180)
+    assert (result.power, result.failed) == ("poweroff", ("services/crash",)), result
+    assert b"web-was-asked" in machine.console

@@ -76,7 +76,7 @@ def test_run_leaves_ctr_and_the_task(runtime, containerd, tmp_path):
     pids = runtime.with_name("pids")
     assert calls == [
         "-n services.linuxkit containers info web",
-        f"-n services.linuxkit run --runc-binary /usr/bin/runc --pid-file {pids}/web --config /containers/x/config.json web",
+        f"-n services.linuxkit run --pid-file {pids}/web --config /containers/x/config.json web",
     ]  # fmt: skip
     _status, _err, again = begin(runtime, tmp_path, "web")
     assert len(again) == 3  # PID 1 has deleted it in between: nobody asks
@@ -122,7 +122,63 @@ def test_exec_goes_to_the_runtime(runtime, tmp_path):
         assert done.stdout == f"{extra}{root} exec --pid-file /p web ls -l\n"
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["--runtime", "/r", "run", "x"], ["--runtime", "/r", "delete", "x"]])
+def test_a_namespace_of_ones_own(runtime, containerd, tmp_path):
+    words = ("--runtime", "/usr/bin/runc", "--namespace", "mine")
+    assert start(runtime, *words, "delete", "--force", "gone")[2][0].endswith("-n mine tasks delete --force gone")
+    run = ("run", "--detach", "--pid-file", tmp_path / "pid", "--bundle", "/containers/x", "web")
+    assert start(runtime, *words, *run)[2][-1].startswith("-n mine run --pid-file")
+    fake = tmp_path / "runc"
+    fake.write_text('#!/bin/sh\necho "$@"\n')
+    fake.chmod(0o755)
+    words = ("--runtime", fake, "--namespace", "mine", "exec", "--pid-file", "/p", "web", "ls")
+    done = subprocess.run([runtime, *words], capture_output=True, text=True, check=True)
+    assert done.stdout == "--root /run/containerd/runc/mine exec --pid-file /p web ls\n"
+
+
+SAYS = "echo to-stdout; echo to-stderr >&2; exit 3"
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "wanted"),
+    [
+        ("stdout", "stderr", ("to-stdout\n", "to-stderr\n", "old\n")),
+        ("stderr", "stdout", ("to-stderr\n", "to-stdout\n", "old\n")),
+        ("stdout", "LOG", ("to-stdout\n", "", "old\nto-stderr\n")),
+        ("LOG", "LOG", ("", "", "old\nto-stdout\nto-stderr\n")),
+    ],
+)
+def test_the_daemon_writes_where_it_is_told(runtime, tmp_path, out, error, wanted):
+    log = tmp_path / "log"
+    log.write_text("old\n")
+    places = [str(log) if place == "LOG" else place for place in (out, error)]
+    words = [runtime, "--runtime", "/bin/true", "daemon", *places, "/bin/sh", "-c", SAYS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr, log.read_text()) == (3, *wanted)
+
+
+def test_the_daemon_finds_the_runtime_as_runc(runtime, tmp_path):
+    for name in ("first", "second"):  # it is started again with another
+        fake = tmp_path / name
+        fake.write_text(f"#!/bin/sh\necho I am {name}: $1\n")
+        fake.chmod(0o755)
+        words = [runtime, "--runtime", fake, "daemon", "stdout", "stderr", "/bin/sh", "-c", "runc start"]
+        assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == f"I am {name}: start\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["/no/such/folder/log", "stderr", "/bin/true"], "cannot open /no/such/folder/log: No such file"),
+        (["stdout", "stderr", "/no/such/program"], "cannot start /no/such/program: No such file"),
+    ],
+)
+def test_a_daemon_that_cannot_be_started(runtime, words, why):
+    code, err, _calls = start(runtime, "--runtime", "/bin/true", "daemon", *words)
+    assert code == 1
+    assert why in err
+
+
+@pytest.mark.parametrize("words", [[], ["--runtime", "/r", "daemon", "stdout", "stderr"], ["--runtime", "/r", "--namespace", "x", "run"], ["run"], ["--runtime", "/r", "run", "x"], ["--runtime", "/r", "delete", "x"]])
 def test_nonsense_is_refused(runtime, words):
     code, err, _calls = start(runtime, *words)
     assert code == 2

@@ -135,7 +135,7 @@ def compile_table(
         ]
     numbers = {place: len(volumes) + i for i, place in enumerate(places)}
     made = {(unit.section, unit.name): _unit(unit, runtimes, numbers) for unit in ordered}
-    made |= {("services", daemon.name): _daemon(daemon) for daemon in daemons}
+    made |= {("services", d.name): _daemon(d, runtimes.starting(d)) for d in daemons}
     for place in places:
         records += made[place]
     return encode(records)
@@ -198,7 +198,7 @@ def _taken(unit: Unit, daemons: Sequence[Daemon]) -> Iterator[Error]:
         )
 
 
-def _daemon(daemon: Daemon) -> Iterator[Record]:
+def _daemon(daemon: Daemon, command: tuple[str, ...]) -> Iterator[Record]:
     kept = Supervision(restart="on-failure", back_off=_DAEMON_BACK_OFF)
     yield "unit", "services", daemon.name
     yield from _keeping(kept)
@@ -206,7 +206,7 @@ def _daemon(daemon: Daemon) -> Iterator[Record]:
     yield "restart", kept.restart
     yield "back-off", *map(str, kept.back_off)
     yield ("start",)
-    yield ("exec", *daemon.command)
+    yield ("exec", *command)
 
 
 def _keeping(kept: Supervision) -> Iterator[Record]:
@@ -237,7 +237,7 @@ def _unit(
 ) -> Iterator[Record]:
     pidfile = f"{UNITS_DIR}/{unit.section}-{unit.name}.pid"
     kept = unit.kept
-    runtime = runtimes.command(unit.section)
+    runtime = runtimes.command(unit.section, str(unit.runtime.get("namespace") or ""))
     yield "unit", unit.section, unit.name
     yield from _keeping(kept)
     yield "pidfile", pidfile

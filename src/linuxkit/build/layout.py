@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.build import boot, boottable, fileset, privileges, rewrite, runtime, runtimes, sbom
+from linuxkit.build import (
+    boot,
+    boottable,
+    daemonfile,
+    fileset,
+    privileges,
+    rewrite,
+    runtime,
+    runtimes,
+    sbom,
+)
 from linuxkit.build.ids import id_table
 from linuxkit.build.plan import (
     Confinement,
@@ -97,7 +107,7 @@ def lay_out(
     containers = tuple(_place(spec, images, arch))
     volumes = tuple(_volume_segments(spec, images, roots, store))
     data = fileset.items(spec, id_table(spec), store, lambda kind: metadata.render(spec, kind))
-    table = _boot_table(spec, images, containers)
+    table = _boot_table(spec, images, containers, data)
     segments: list[Segment] = [_root_segment(spec)]
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
@@ -289,14 +299,16 @@ def _targets(placed: Placed, files: Collection[str]) -> Iterator[Target]:
             yield Target(paths.clean(path), "file" if source in files else "dir")
 
 
-def _boot_table(spec: Spec, images: Images, containers: Iterable[Placed]) -> tuple[Item, ...]:
+def _boot_table(
+    spec: Spec, images: Images, containers: Iterable[Placed], files: Iterable[Item]
+) -> tuple[Item, ...]:
     """The boot table, for an init that reads it; upstream's init scans the folders instead."""
     init = [images[ref].config.labels for ref in spec.init]
     if not any(label.get(BOOT_TABLE_LABEL) == boottable.VERSION for label in init):
         _tell_unkept(spec, containers)
         return ()
     units = list(_units(spec, containers))
-    starters = runtimes.named(init)
+    starters = daemonfile.heeded(spec, runtimes.named(init), files)
     if units and not starters.program:
         raise Error(
             "LK0711",

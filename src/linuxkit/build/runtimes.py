@@ -17,12 +17,18 @@ SERVICES_LABEL = "org.linuxkit.runtime.services"
 DAEMON_LABEL = "org.linuxkit.runtime.daemon"
 """Set by an image with a daemon that services come after: the absolute path of its program."""
 
+SETTINGS_LABEL = "org.linuxkit.runtime.daemon.settings"
+"""Names the file that says how that daemon is started (:mod:`linuxkit.build.daemonfile`)."""
+
 
 class Daemon(NamedTuple):
     """A program of the root that services cannot do without; it is kept like one of them."""
 
     name: str
     command: tuple[str, ...]
+    settings: str = ""  # a path below the root; empty: it has no such file
+    stdout: str = "stdout"  # where its output goes: "stdout", "stderr" or an absolute path
+    stderr: str = "stderr"
 
 
 class Runtimes(NamedTuple):
@@ -32,13 +38,24 @@ class Runtimes(NamedTuple):
     for_services: str = ""  # empty: ``program`` does
     daemons: tuple[Daemon, ...] = ()
 
-    def command(self, section: str) -> tuple[str, ...]:
-        """The runtime of the section, and the options before its verb."""
+    def command(self, section: str, namespace: str = "") -> tuple[str, ...]:
+        """The runtime of the section, and the options before its verb.
+
+        ``namespace`` is one of containerd's; other runtimes know none.
+        """
         if section == "services" and self.for_services:
-            return (self.for_services, "--runtime", self.program)
+            words = ("--namespace", namespace) if namespace else ()
+            return (self.for_services, "--runtime", self.program, *words)
         if posixpath.basename(self.program) == "crun":  # it would ask systemd for cgroups
             return (self.program, "--cgroup-manager=cgroupfs")
         return (self.program,)
+
+    def starting(self, daemon: Daemon) -> tuple[str, ...]:
+        """What starts the daemon; the runtime of services lets it know of the OCI runtime."""
+        if not self.for_services:
+            return daemon.command
+        words = (*self.command("services"), "daemon", daemon.stdout, daemon.stderr)
+        return (*words, *daemon.command)
 
     def creates(self, section: str) -> bool:
         """Whether a container of the section can be made first and started later."""
@@ -54,6 +71,10 @@ def named(images: Iterable[Mapping[str, str]]) -> Runtimes:
     """What init images with these labels bring; of runtimes the last one counts."""
     everything = tuple(images)
     said = {key: value for labels in everything for key, value in labels.items()}
-    paths = dict.fromkeys(labels[DAEMON_LABEL] for labels in everything if DAEMON_LABEL in labels)
-    daemons = tuple(Daemon(posixpath.basename(path), (path,)) for path in paths)
+    paths = {
+        labels[DAEMON_LABEL]: labels.get(SETTINGS_LABEL, "").strip("/")
+        for labels in everything
+        if DAEMON_LABEL in labels
+    }
+    daemons = tuple(Daemon(posixpath.basename(p), (p,), file) for p, file in paths.items())
     return Runtimes(said.get(LABEL, ""), said.get(SERVICES_LABEL, ""), daemons)

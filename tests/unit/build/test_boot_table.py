@@ -9,7 +9,7 @@ import pytest
 from linuxkit.base.errors import Error
 from linuxkit.build import boot, boottable, mountflags
 from linuxkit.build.boot import Unit, Volume, Watchdog, compile_table, dump
-from linuxkit.build.runtimes import Runtimes, named
+from linuxkit.build.runtimes import Daemon, Runtimes, named
 from linuxkit.build.supervision import Supervision, notifying, supervision
 from linuxkit.spec.load import parse
 
@@ -128,15 +128,15 @@ def test_services_may_have_a_runtime_and_a_daemon_of_their_own():
     boots, ends = unit("onboot", "000-a"), unit("onshutdown", "000-z", after=(("services", "web"),))
     text = table(ends, unit(name="db"), web, boots, volumes=[Volume("v")], runtimes=named(CONTAINERD))
     units = dict(zip(re.findall(r'^unit "\w+" "([^"]+)"', text, re.MULTILINE), text.split("\nunit ")[1:], strict=True))
+    runtime = '"/bin/ctr-runtime" "--runtime" "/usr/bin/runc"'
     assert list(units) == ["v", "000-a", "containerd", "db", "web", "000-z"]
     assert re.findall(r"after.*|exec.*|pidfile|restart.*", units["containerd"]) == [
-        'restart "on-failure"', 'exec "/bin/containerd"',
+        'restart "on-failure"', f'exec {runtime} "daemon" "stdout" "stderr" "/bin/containerd"',
     ]  # fmt: skip
     assert re.findall("after.*", units["db"]) == ['after "2"']
     assert re.findall("after.*", units["web"]) == ['after "2" "3"']
     assert re.findall("after.*", units["000-z"]) == ['after "4"']
     steps = [line.strip().split(" --pid")[0] for line in units["web"].splitlines() if line.startswith("    ")]
-    runtime = '"/bin/ctr-runtime" "--runtime" "/usr/bin/runc"'
     assert [step.split(' "--pid')[0] for step in steps] == [
         f'exec {runtime} "run" "--detach"', 'bind-ns "net" "/run/netns/x"',
         f'exec {runtime} "delete" "--force" "web"',
@@ -146,6 +146,15 @@ def test_services_may_have_a_runtime_and_a_daemon_of_their_own():
     assert "link" in table(unit("onboot", "000-a", interfaces=[{"name": "eth1"}]), runtimes=named(CONTAINERD))
     for name in ("000-a", "000-z"):
         assert 'exec "/usr/bin/runc" "run"' in units[name]
+
+
+def test_what_only_containerd_knows():
+    apart = unit(namespace="mine")
+    text = table(apart, runtimes=named(CONTAINERD))
+    assert text.count('"--runtime" "/usr/bin/runc" "--namespace" "mine"') == 3  # run, exec, delete
+    assert table(apart) == table(unit())
+    alone = Runtimes("/usr/bin/runc", daemons=(Daemon("d", ("/bin/d", "-x")),))
+    assert 'exec "/bin/d" "-x"' in table(unit(), runtimes=alone)
 
 
 def test_without_services_there_is_no_daemon():

@@ -203,13 +203,13 @@ fetch_table() { # SOURCE
 		openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$work/table" \
 			-sigfile "$work/signature" >"$work/said" 2>&1 ||
 		die "the update at $1 is not signed with the key of this system"
-	grep -Evqx 'linuxkit-update 1|version [0-9.]{1,64}|arch [a-z0-9]{1,16}|size [0-9]{1,10}|digest [0-9a-f]{64}|chunk [0-9a-f]{64} [0-9]{1,7}' \
+	grep -Evqx 'linuxkit-update 1|version [0-9.]{1,64}|arch [a-z0-9]{1,16}|size [0-9]{1,10}|digest [0-9a-f]{64}|signer [0-9a-f]{64}|chunk [0-9a-f]{64} [0-9]{1,7}' \
 		"$work/table" && die "the table of the update at $1 is not understood"
 	[ "$(head -n 1 "$work/table")" = "linuxkit-update 1" ] || die "the update at $1 is of another kind"
 }
 
-field() { # NAME
-	sed -n "s/^$1 //p" "$work/table" | head -n 1
+field() { # NAME [TABLE]
+	sed -n "s/^$1 //p" "${2:-$work/table}" | head -n 1
 }
 
 # Taking one
@@ -222,6 +222,11 @@ check() { # VERSION
 		exit 1
 	fi
 	newer "$1" "$current" || die "version $1 is older than $current, which runs"
+	# Firmware would refuse it, when nobody is there to see.
+	signer=
+	[ ! -f "$esp/EFI/$name/$current.tab" ] || signer=$(field signer "$esp/EFI/$name/$current.tab")
+	[ -z "$signer" ] || [ "$(field signer)" = "$signer" ] ||
+		die "version $1 is not signed for the firmware by who signed $current, which runs"
 	for file in $(files_of "$1"); do
 		case "$file" in *+0-*) is_whole "$file" && die "version $1 has failed on this machine" ;; esac
 	done

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error
 from linuxkit.disk import der, pe, pkcs7
+from linuxkit.disk.certificates import Certificate
 from linuxkit.tree.entry import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from linuxkit.disk.certificates import Certificate, Signer
+    from linuxkit.disk.certificates import Signer
     from linuxkit.disk.pe import Headers
 
 _CODE = "LK0772"
@@ -80,6 +81,29 @@ def verify(program: BinaryIO, certificate: Certificate) -> None:
     program.seek(head.checksum)
     if program.read(4) != bytes(4):
         raise _refused("its checksum was changed, for which no signature vouches")
+
+
+def signer(program: BinaryIO) -> Certificate | None:
+    """Who has signed the program, in the form that :func:`sign` writes; None: nobody.
+
+    Raises LK0772 for what is no such program, LK0773 when its signature does not hold, and LK0770
+    for a certificate with a key that not all firmware takes.
+    """
+    head = pe.read(pe.head(program), _CODE, _WHAT)
+    program.seek(head.certificates)
+    at, _ = struct.unpack("<II", program.read(8)) if head.certificates else (0, 0)
+    if not at:
+        return None
+    head, end = _look(program)
+    content = _content(_digest(program, head, end))
+    program.seek(at)
+    try:
+        found = pkcs7.certificate(program.read(_MAX_TABLE), content)
+    except ValueError as error:
+        raise _refused("what was signed is another, or in another form") from error
+    certificate = Certificate.of_der(found, "the certificate in the program")
+    verify(program, certificate)
+    return certificate
 
 
 def digest(program: BinaryIO) -> bytes:

@@ -7,7 +7,7 @@ starts (UEFI, 32.3).  Nothing here is a secret but the files that end in ".key".
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from linuxkit.base import digest as digests
 from linuxkit.base import files
@@ -43,6 +43,18 @@ class Certificate:
             raise _bad(name, f"has no RSA key of {_BITS} bits, which all firmware takes")
         self._found: x509s.Certificate = found
         self._key: RSAPublicKey = key
+
+    @classmethod
+    def of_der(cls, data: bytes, name: str) -> Self:
+        """The same of DER."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        try:
+            found = x509.load_der_x509_certificate(data)
+        except ValueError as error:
+            raise _bad(name, "is not a certificate in DER") from error
+        return cls(found.public_bytes(Encoding.PEM), name)
 
     @property
     def der(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Writing DER (ITU-T X.690): just what signatures that firmware reads are made of."""
+"""DER (ITU-T X.690): writing just what signatures that firmware reads are made of."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ def value(tag: int, *parts: bytes) -> bytes:
         return bytes((tag, size)) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, _SHORT | len(length))) + length + content
+
+
+def content(data: bytes) -> bytes:
+    """The content of the value that ``data`` begins with.  Raises ValueError."""
+    if len(data) < 2 or data[1] == _SHORT:  # noqa: PLR2004 - tag and length
+        raise ValueError("this is not DER")
+    start, size = 2, data[1]
+    if size & _SHORT:
+        start += size & ~_SHORT
+        size = int.from_bytes(data[2:start], "big")
+    if start + size > len(data):
+        raise ValueError("the value is cut short")
+    return data[start : start + size]
 
 
 def sequence(*parts: bytes) -> bytes:

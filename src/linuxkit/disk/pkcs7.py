@@ -47,10 +47,8 @@ def attributes(content: Content) -> bytes:
 
 def signed(content: Content, certificate: Certificate, signature: bytes) -> bytes:
     """SignedData with everything in place; whether ``signature`` is one is not looked at."""
-    inner = der.oid(content.kind)
     about = b""
     if content.value is not None:
-        inner += der.tagged(0, content.value)
         about = b"\xa0" + attributes(content)[1:]
     who = der.sequence(
         der.integer(1),
@@ -63,10 +61,27 @@ def signed(content: Content, certificate: Certificate, signature: bytes) -> byte
     return der.sequence(
         der.integer(1),
         der.value(der.SET, SHA256),
-        der.sequence(inner),
+        _info(content),
         der.tagged(0, certificate.der),
         der.value(der.SET, who),
     )
+
+
+def certificate(data: bytes, content: Content) -> bytes:
+    """The certificate (DER) in ``data``, where :func:`signed` has put it for ``content``.
+
+    Nothing else of ``data`` is looked at.  Raises ValueError.
+    """
+    _, info, rest = data.partition(_info(content))
+    if not info:
+        raise ValueError("the content is another")
+    return der.content(rest)
+
+
+def _info(content: Content) -> bytes:
+    """ContentInfo."""
+    value = b"" if content.value is None else der.tagged(0, content.value)
+    return der.sequence(der.oid(content.kind), value)
 
 
 def wrapped(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ lines:
     arch amd64
     size 20971520
     digest HEX          SHA-256 of the whole file
+    signer HEX          SHA-256 of the certificate that it is signed with for firmware, if it is
     chunk HEX SIZE      in the order of the file
 """
 
@@ -52,12 +53,14 @@ class Table(NamedTuple):
     size: int
     digest: Digest
     chunks: tuple[Chunk, ...]
+    signer: Digest | None = None
 
     def encode(self) -> bytes:
         """The lines, as they are signed."""
         lines = [
             "linuxkit-update 1", f"version {self.version}", f"arch {self.arch}",
             f"size {self.size}", f"digest {digests.hex_of(self.digest)}",
+            *((f"signer {digests.hex_of(self.signer)}",) if self.signer else ()),
             *(f"chunk {digests.hex_of(each.digest)} {each.size}" for each in self.chunks),
         ]  # fmt: skip
         return "".join(f"{line}\n" for line in lines).encode()

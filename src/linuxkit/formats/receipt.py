@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FORM = "receipt"
 _LIMIT = 1 << 16
-_WRITER = 3
+_WRITER = 4
 """Raise it when a format makes other bytes of the same system."""
 
 

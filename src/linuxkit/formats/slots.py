@@ -56,6 +56,8 @@ def _write(
         efi.write_uki(system, found, image, options)
         image.flush()
         table = update.read(image, number, system.plan.arch)
+        if options.signer:
+            table = table._replace(signer=options.signer.certificate.fingerprint)
         content = {update.entry_name(number): (image, table.size)}
         loader = options.tools.data("loader", system.plan.arch).read_bytes()
         small = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linuxkit.disk import uki, update
+from linuxkit.disk import authenticode, uki, update
 from linuxkit.oci import model
 from linuxkit.oci.model import Descriptor, Manifest
 
@@ -26,11 +26,15 @@ _EMPTY = "application/vnd.oci.empty.v1+json"
 def make(source: BinaryIO, key: PrivateKey, store: Store) -> tuple[Descriptor, Table]:
     """Put the update to the unified kernel image ``source`` into the store.
 
-    Raises LK0762 (it has no version), LK0763 (too large), LK0764 (no such image).
+    Raises LK0762 (it has no version), LK0763 (too large), LK0764 (no such image), LK0773 (its
+    signature for firmware does not hold).
     """
     arch, cmdline = uki.read(source, ".cmdline")
     number = update.required_version(cmdline.rstrip(b"\0").decode(errors="replace"))
+    signer = authenticode.signer(source)
     table = update.read(source, number, arch)
+    if signer:
+        table = table._replace(signer=signer.fingerprint)
     chunks = {}
     for data in update.cut(source, table.size):
         found = Descriptor(_PART.format("chunk"), store.put(data), len(data))

@@ -10,9 +10,9 @@ import pytest
 
 from linuxkit.base import digest as digests
 from linuxkit.cli.main import main
-from linuxkit.disk import uki
+from linuxkit.disk import authenticode, certificates, uki
 from linuxkit.tree.entry import Bytes
-from support import registry
+from support import efi, registry
 from support.pe import smallest_stub
 
 MIB = 1 << 20
@@ -128,3 +128,26 @@ def test_what_is_refused_leaves_nothing(place, capsys, words, code):
     assert main(["update", *words]) in {1, 2}
     assert code in capsys.readouterr().err
     assert [path for path in place.iterdir() if path not in before and path.name != "cache"] == []
+
+
+def test_who_signed_it_for_firmware_stands_in_the_table(place, capsys):
+    """And a signature that does not hold is told before the machine's firmware finds out."""
+    certificates.create(place / "keys")
+    signer = certificates.signer(place / "keys", "db")
+    with (place / "node.efi").open("w+b") as out:
+        parts = uki.parts(
+            kernel=Bytes(bytes(MIB)),
+            initrd=Bytes(b"x"),
+            cmdline="linuxkit.version=1",
+            release="ID=x\n",
+        )
+        uki.write(efi.stub(), parts, out)
+        authenticode.sign(out, signer)
+    assert main(["update", "create", "node", "--key", "key"]) == 0
+    (table,) = layers(place / "node.update")[TABLE]
+    fingerprint = digests.hex_of(signer.certificate.fingerprint)
+    assert f"\nsigner {fingerprint}\n" in table.decode()
+    with efi.flipped(place / "node.efi", MIB // 2, 1):
+        assert main(["update", "create", "node", "--key", "key", "-o", "other"]) == 1
+    assert "LK0773" in capsys.readouterr().err
+    assert not (place / "other").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import shutil
@@ -129,6 +130,36 @@ def test_whatever_it_is_it_is_refused_in_order(keys, data, at):
     program[at : at + len(data)] = data
     with pytest.raises(Error):
         authenticode.verify(io.BytesIO(bytes(program)), certificates.certificate(keys, "db"))
+    with contextlib.suppress(Error):
+        assert authenticode.signer(io.BytesIO(bytes(program))) is None
+
+
+def test_who_has_signed_is_read_off_the_program(signed, tmp_path, keys):
+    with signed.open("rb") as file:
+        assert authenticode.signer(file).der == certificates.certificate(keys, "db").der
+    with efi.image(tmp_path / "b.efi").open("rb") as file:
+        assert authenticode.signer(file) is None
+
+
+def signer_of(data: bytes) -> bytes | None:
+    """The certificate of who has signed; None where nobody has, or it does not hold."""
+    with contextlib.suppress(Error):
+        found = authenticode.signer(io.BytesIO(data))
+        return found.der if found else None
+    return None
+
+
+def test_no_changed_byte_keeps_its_signer(signed, keys):
+    """A bit of the certificate may be another, which makes it that of somebody else."""
+    whole = signed.read_bytes()
+    size, original = len(whole), certificates.certificate(keys, "db").der
+    assert signer_of(whole) == original
+    chosen = random.Random(12)
+    at_end = [size - 1 - chosen.randrange(2000) for _ in range(100)]  # where the signature is
+    for at in [*(chosen.randrange(size) for _ in range(100)), *at_end]:
+        data = bytearray(whole)
+        data[at] ^= 1 << chosen.randrange(8)
+        assert signer_of(bytes(data)) != original, at
 
 
 class TestKeys:
@@ -182,9 +213,19 @@ class TestKeys:
     ("made", "expected"),
     [
         (der.integer(0), "020100"), (der.integer(127), "02017f"), (der.integer(128), "02020080"),
+        (der.content(der.octets(bytes(130)) + b"more"), "00" * 130),
+        (der.content(der.octets(b"ab") + b"more"), "6162"),
         (der.oid("1.2.840.113549.1.7.2"), "06092a864886f70d010702"), (der.octets(b""), "0400"),
         (der.octets(bytes(128))[:3], "048180"), (der.octets(bytes(300))[:4], "0482012c"),
     ],
 )  # fmt: skip
 def test_der(made, expected):
     assert made.hex() == expected
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x04", b"\x04\x80", b"\x04\x02a", b"\x04\x82\x01", b"\x04\xff" + bytes(126)]
+)
+def test_what_is_no_der(data):
+    with pytest.raises(ValueError, match=r"DER|short"):
+        der.content(data)

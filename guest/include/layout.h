@@ -30,6 +30,8 @@
 #define UNITS_DIR "/run/units"   /* pid files */
 #define PROBE_SUFFIX ".probe"    /* of the pid file: what a probe runs in a container */
 #define NOTIFY_DIR "/run/notify" /* NAME/socket for each service that tells when it is ready */
+#define LEARNED_DIR "/run/learned" /* SECTION/NAME/calls of each unit that learns */
+#define LEARNED_CALLS 511        /* of which are counted; with their architecture one frame of an answer */
 #define CONTROL_SOCKET "/run/linuxkit/control.sock"
 #define CONTROL_PORT "org.linuxkit.control." /* and a digit below the number of ports */
 #define CONTROL_PORTS 4

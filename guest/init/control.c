@@ -164,6 +164,24 @@ static void begin_exec(unsigned number, char *words[], unsigned count)
 		(void)sys_watch(epoll, work->command.readers[i], EPOLLIN | EPOLLET, epoll_key | number);
 }
 
+/* What a unit that learns has called.  It made the file itself, so that may be anything. */
+static void send_calls(unsigned number, const struct unit *unit)
+{
+	char bytes[SESSION_PIECE];
+	ssize_t length;
+	TEXT(path, 300);
+	int fd;
+
+	text_join(&path, LEARNED_DIR "/", section_word(unit->section), "/", unit->name, "/calls", NULL);
+	fd = sys_open(path.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	length = fd < 0 ? fd : sys_read(fd, bytes, sizeof bytes);
+	if (fd >= 0)
+		sys_close(fd);
+	if (length > 0)
+		session_say(&sessions[number], "out", bytes, (size_t)length);
+	finish(number, length > 0 ? 0 : 1, length > 0 ? "" : "it has learned nothing");
+}
+
 static void on_unit(unsigned number, char *words[], unsigned count)
 {
 	struct work *work = &works[number];
@@ -181,6 +199,8 @@ static void on_unit(unsigned number, char *words[], unsigned count)
 		begin_exec(number, words + 2, count - 2);
 	} else if (strcmp(verb, "logs") == 0 && count <= 3) {
 		work->job = count == 3 && strcmp(words[2], "follow") == 0 ? JOB_FOLLOW : JOB_LOGS;
+	} else if (count == 2 && strcmp(verb, "calls") == 0) {
+		send_calls(number, unit);
 	} else if (count != 2 || strcmp(verb, "exec") == 0) {
 		finish(number, 2, "that is no request");
 	} else if (unit->section != SECTION_SERVICES || boot->phase >= PHASE_STOPPING) {
@@ -200,7 +220,7 @@ static void on_unit(unsigned number, char *words[], unsigned count)
 
 static enum action begin(unsigned number, char *words[], unsigned count)
 {
-	static const char *const verbs[] = {"logs", "start", "stop", "restart", "exec"};
+	static const char *const verbs[] = {"logs", "start", "stop", "restart", "exec", "calls"};
 
 	drop_work(number); /* a new request ends the one before */
 	if (!session_has_room(&sessions[number])) /* so what was not read of it is in the way */

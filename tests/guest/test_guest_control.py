@@ -70,6 +70,17 @@ def test_service_tells_and_acts(world, ask):
     ):  # fmt: skip
         done = ask(*words)
         assert (done.returncode, said in done.stderr) == (code, True), done
+    folder = world.root / "run/learned/services/web"
+    folder.mkdir(parents=True)
+    for made, (code, said) in (
+        (lambda path: path.symlink_to("/etc/linuxkit/boot.table"), (1, "learned nothing")), (os.mkfifo, (1, "nothing")),
+        (lambda path: path.write_text("x" * 3000), (0, "")),
+    ):  # fmt: skip
+        made(folder / "calls")  # what the container put there
+        done = ask("calls", "web")
+        assert (done.returncode, said in done.stderr) == (code, True), done
+        (folder / "calls").unlink()
+    assert done.stdout == "x" * 2048
     assert ask().returncode == 2
     world.send(b"poweroff\n")
     assert world.ended() == 0

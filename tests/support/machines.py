@@ -58,15 +58,16 @@ class Workshop:
         form: str = "kernel+initrd",
         sign: Path | None = None,
         only_signed: bool = False,
+        learn: bool = False,
     ) -> Artifact:
         """The artifact of a system whose YAML is ``text``; the same text is built once."""
-        key = (text, arch, compression, name, form, str(sign), str(only_signed))
+        key = (text, arch, compression, name, form, str(sign), str(only_signed), str(learn))
         if key not in self._built:
             store = linuxkit.open_store(self.cache)
             yml = with_kernel(text, OTHER_KERNEL)
             spec = linuxkit.load(["-"], arch=arch, stdin=yml.encode())
             sources = linuxkit.default_sources(store)
-            plan = linuxkit.resolve(spec, store=store, sources=sources, arch=arch)
+            plan = linuxkit.resolve(spec, store=store, sources=sources, arch=arch, learn=learn)
             linuxkit.fetch(plan, store=store)
             system = linuxkit.assemble(plan, store=store)
             chosen = name or f"system{len(self._built)}"

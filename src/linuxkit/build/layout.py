@@ -38,7 +38,7 @@ from linuxkit.build.plan import (
     Target,
 )
 from linuxkit.build.sandbox import profile, ranges, strict
-from linuxkit.build.sandbox.program import helper
+from linuxkit.build.sandbox.program import helpers
 from linuxkit.build.supervision import keys_said, notifying, supervision
 from linuxkit.build.volume import layout_segment
 from linuxkit.spec import labels, metadata, order
@@ -99,12 +99,14 @@ def lay_out(
     arch: str,
     bill: sbom.Options,
     decompress_kernel: bool,
+    learn: bool,
 ) -> Plan:
     """The plan for ``spec`` with its ``images`` open; ``roots`` are those of volumes to copy whole.
 
-    Raises LK02xx for what labels, ids and sources have wrong, all at once.
+    With ``learn`` the system calls of strict containers are counted.  Raises LK02xx for what
+    labels, ids and sources have wrong, all at once.
     """
-    containers = tuple(_place(spec, images, arch))
+    containers = tuple(_place(spec, images, arch, learn=learn))
     volumes = tuple(_volume_segments(spec, images, roots, store))
     data = fileset.items(spec, id_table(spec), store, lambda kind: metadata.render(spec, kind))
     table = _boot_table(spec, images, containers, data)
@@ -112,7 +114,7 @@ def lay_out(
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
     if any(placed.confined.sandbox for placed in containers):
-        segments.append(DataSegment("confine", helper(arch, store)))
+        segments.append(DataSegment("confine", helpers(arch, store, learns=learn)))
     segments += volumes
     segments += _rootfs_segments(spec, images, containers)
     bills = _bill(images, roots, arch, bill)
@@ -188,7 +190,7 @@ def _volume_segments(spec: Spec, images: Images, roots: Roots, store: Store) -> 
     raise_all(errors)
 
 
-def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
+def _place(spec: Spec, images: Images, arch: str, *, learn: bool) -> Iterator[Placed]:
     """Every container where it goes; one image is unpacked once, where it is first used."""
     ids = id_table(spec)
     volumes = {volume.name: volume for volume in spec.volumes}
@@ -206,7 +208,7 @@ def _place(spec: Spec, images: Images, arch: str) -> Iterator[Placed]:
                 confined = profile.confine(
                     entry, profile.of(entry, spec), image.config.labels, arch=arch,
                     first_id=own_ids[f"{section}/{entry.name}"],
-                    where=_within(spec, place),
+                    where=_within(spec, place), learns=learn,
                 )  # fmt: skip
                 settings, sandbox = confined.settings, confined.sandbox
                 own = f"{bundle}/{'rootfs' if settings.readonly else 'lower'}"
@@ -322,9 +324,7 @@ def _boot_table(
         usual, said = boot.Watchdog(), spec.watchdog
         ms = said.timeout.ms if said.timeout else usual.ms
         watchdog = boot.Watchdog(said.device or usual.device, ms)
-    table = boot.compile_table(
-        units, runtimes=starters, volumes=volumes, watchdog=watchdog
-    )
+    table = boot.compile_table(units, runtimes=starters, volumes=volumes, watchdog=watchdog)
     origin = Origin("linuxkit.boot", "boot")
     rule = Parents(0o755, 0, 0)
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)

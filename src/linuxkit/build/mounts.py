@@ -25,7 +25,7 @@ def container_mounts(
 ) -> list[Value]:
     """All mounts by destination; of two at one place the later kind wins, as upstream."""
     usual = _default_mounts(readonly=bool(s.readonly))
-    mounts = _confined_mounts(bundle) if sandbox else usual
+    mounts = _confined_mounts(bundle, sandbox) if sandbox else usual
     for tmpfs in s.tmpfs or ():
         mounts[tmpfs.destination] = row(tmpfs.destination, "tmpfs", "tmpfs", tmpfs.options)
     for bind in s.binds or ():
@@ -61,7 +61,7 @@ def _default_mounts(*, readonly: bool) -> dict[str, Value]:
     return {target: row(target, kind, kind, options) for target, kind, options in rows}
 
 
-def _confined_mounts(bundle: str) -> dict[str, Value]:
+def _confined_mounts(bundle: str, sandbox: Sandbox) -> dict[str, Value]:
     """The strict profile's, and the program that confines with what it is to do."""
     mounts = {
         target: row(target, kind, kind, options)
@@ -71,7 +71,19 @@ def _confined_mounts(bundle: str) -> dict[str, Value]:
     for name, source in (("confine", program), ("record", record)):
         target = f"{strict.INSIDE}/{name}"
         mounts[target] = row(target, "bind", source, ("bind", "rprivate", "ro", "nosuid", "nodev"))
+    if sandbox.learns:
+        program, folder = f"/{strict.LEARNER}", learned(bundle)
+        safe = ("bind", "rprivate", "nosuid", "nodev")
+        for source, target, last in zip(
+            (program, folder), strict.COUNTING, (("ro",), ("rw", "noexec")), strict=True
+        ):
+            mounts[target] = row(target, "bind", source, (*safe, *last))
     return mounts
+
+
+def learned(bundle: str) -> str:
+    """The folder in the root where the calls of a container that learns are counted."""
+    return f"{strict.LEARNED}/{bundle.removeprefix('containers/')}"
 
 
 def _ids_on_disk(
@@ -88,9 +100,7 @@ def _ids_on_disk(
     volume = not (source or "").startswith("/") or (source or "").startswith(f"/{VOLUMES}/")
     if not sandbox or volume or "ro" in (options or ()):
         return {}
-    return filled(
-        uidMappings=id_mappings(s.uid_mappings), gidMappings=id_mappings(s.gid_mappings)
-    )
+    return filled(uidMappings=id_mappings(s.uid_mappings), gidMappings=id_mappings(s.gid_mappings))
 
 
 def _bind_options(bind: Bind) -> Sequence[str]:

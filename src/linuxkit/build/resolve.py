@@ -35,11 +35,13 @@ def resolve(
     sbom: str = "sbom.spdx.json",
     sbom_created: str = sboms.CREATED,
     decompress_kernel: bool = False,
+    learn: bool = False,
 ) -> Plan:
     """Find every image (which may download or build it) and lay the system out.
 
     ``sbom`` is the path of the bill of materials in the image, "" for none, and ``sbom_created``
     the time that it tells.  With ``offline`` nothing is fetched: LK0402 tells all that is missing.
+    With ``learn`` the system counts the system calls of its strict containers.
     Raises LK0401 for references that no source knows, LK0306 for images without this architecture,
     LK02xx for labels and files.
     """
@@ -56,6 +58,7 @@ def resolve(
         arch=arch,
         bill=sboms.Options(sbom, sbom_created),
         decompress_kernel=decompress_kernel,
+        learn=learn,
     )
 
 

@@ -22,7 +22,7 @@ from linuxkit.spec.record import replace
 from linuxkit.spec.text import CAPABILITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from linuxkit.build.cgroups import Value
     from linuxkit.build.sandbox.compat import Guard
@@ -98,6 +98,7 @@ def container_config(
     found = islice(source_problems(settings, volumes), ERROR_LIMIT)
     raise_all([problem for _, problem in found])
     own = settings.command
+    place = _Place(bundle, sandbox, guard, root)
     complete = replace(
         settings,
         command=(*image.entrypoint, *image.cmd) if own is None else own,
@@ -105,8 +106,11 @@ def container_config(
         cwd=_working_directory(settings.cwd or image.cwd or "/"),
     )
     return Bundle(
-        _config(complete, ids, volumes, _Place(bundle, sandbox, guard, root)),
-        _runtime(settings.runtime or Runtime(), _root_mounts(settings, bundle, lower)),
+        _config(complete, ids, volumes, place),
+        _runtime(
+            settings.runtime or Runtime(),
+            [*_root_mounts(settings, bundle, lower), *_own_mounts(settings, ids, place)],
+        ),
         bool(settings.readonly),
     )
 
@@ -276,6 +280,15 @@ def _root_mounts(settings: ImageSettings, bundle: str, lower: str) -> list[Value
         mounts.row(scratch, None, None, ("remount", "private")),
         mounts.row(f"{at}/rootfs", "overlay", "overlay", overlay),
     ]
+
+
+def _own_mounts(s: ImageSettings, ids: Mapping[str, int], place: _Place) -> Iterator[Value]:
+    """Where a container that learns has its calls counted: in memory, for its own user alone."""
+    if place.sandbox and place.sandbox.learns:
+        first = place.sandbox.first_id
+        owner = (f"uid={first + numeric(s.uid, ids)}", f"gid={first + numeric(s.gid, ids)}")
+        options = ("nosuid", "nodev", "noexec", "mode=0700", "size=64k", *owner)
+        yield mounts.row(mounts.learned(place.bundle), "tmpfs", "tmpfs", options)
 
 
 def _runtime(runtime: Runtime, first: Sequence[Value]) -> Value:

@@ -120,6 +120,7 @@ def _row(each: Audited) -> dict[str, object]:
     return {
         "name": each.posture.name,
         "profile": each.profile,
+        "calls": each.posture.calls,
         "exposure": each.exposure.score,
         "findings": [finding._asdict() for finding in each.exposure.findings],
         "privileges": [
@@ -132,11 +133,12 @@ def _row(each: Audited) -> dict[str, object]:
 def _text(report: Report, *, markdown: bool, everything: bool) -> str:
     from linuxkit.build.audit import exposure
 
-    rows = [("container", "profile", "exposure", "")]
+    rows = [("container", "profile", "calls", "exposure", "")]
     rows += [
         (
             each.posture.name,
             each.profile,
+            str(each.posture.calls),
             f"{each.exposure.score:.1f}",
             exposure.word(each.exposure.score),
         )

@@ -63,13 +63,12 @@ def configure(parser: Parser) -> None:
     text = "compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none"
     add("--compress", "NAME[:LEVEL]", text, default="zstd")
     text = "print the size of every part; with a value such as 4G: the size of disks"
-    parser.add_optional(
-        "--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text
-    )
+    parser.add_optional("--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text)
     text = "programs that make disk images: own (pinned; the usual ones) or host"
     add("--tools", "WHICH", text, default="own")
     add("--sign", "KEYDIR", "sign what firmware starts, with the keys of `linuxkit keys new`")
     switch("--only-signed", "with --sign: the machine runs programs of its image only (raw-verity)")
+    switch("--learn", "count the system calls of strict containers, for `linuxkit learn`")
     switch("--offline", "fetch nothing; say what is missing")
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
@@ -101,6 +100,7 @@ def main(args: argparse.Namespace) -> int:
         offline=args.offline,
         sbom="" if args.no_sbom else args.sbom_output,
         decompress_kernel=args.decompress_kernel,
+        learn=args.learn,
         **_sbom_time(args),
     )
     _tell_grants(plan)
@@ -208,9 +208,7 @@ def _formats(args: argparse.Namespace) -> tuple[str, ...]:
             hint="--o writes one single file",
         )
     if args.o == "-" and sys.stdout.isatty():
-        raise Error(
-            "LK0114", "standard output is a terminal", hint="lead it into a file or a pipe"
-        )
+        raise Error("LK0114", "standard output is a terminal", hint="lead it into a file or a pipe")
     formats.find_streamable(*names[:1] or ("tar",))
     return (*names, "tar")[:1]
 
@@ -236,6 +234,8 @@ def _warn(args: argparse.Namespace, wish: Wish) -> None:
     why = {
         "--input-tar": "what did not change is taken from the cache",
     }
+    if args.learn:
+        events.note("this system is for learning: its strict containers are slow", level="warning")
     for flag, given in idle.items():
         if given:
             reason = why.get(flag, "none of the formats is a disk")

@@ -29,6 +29,7 @@ VERBS = {
     "ps": "list machines in the background, or the units of one",
     "logs": "show the console of such a machine, or what a unit said",
     "exec": "run a command in a container of such a machine",
+    "learn": "write down which system calls such a machine's units have made",
     "stop": "end such a machine, or a service in it",
     "boot-report": "show what a boot took its time for",
     "validate": "check YAML files without building",

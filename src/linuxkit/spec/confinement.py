@@ -67,7 +67,7 @@ def any_port(text: str) -> str:
 
 
 class Seccomp(Record):
-    """System calls that a strict container may make besides the usual ones."""
+    """System calls that a strict container may make besides the usual ones, or only."""
 
     allow: Annotated[
         tuple[str, ...] | None,
@@ -77,6 +77,11 @@ class Seccomp(Record):
         tuple[str, ...] | None,
         Key("Families of sockets besides unix, inet and inet6.", choices=_EXTRA_FAMILIES),
     ] = None
+    learned: Annotated[
+        str | None,
+        Key("Of all these calls only those in this file of `linuxkit learn`; `stock:NAME` is one "
+            "that comes with the tool."),
+    ] = None  # fmt: skip
 
 
 class Ports(Record):

@@ -158,7 +158,7 @@ class ImageSettings(Record):
     annotations: Annotated[Texts | None, Key("Notes for the container runtime.")] = None
     runtime: Annotated[Runtime | None, Key("What is prepared before it starts.")] = None
     seccomp: Annotated[
-        Seccomp | None, Key("With `profile: strict`: system calls beyond the usual ones.")
+        Seccomp | None, Key("With `profile: strict`: system calls beyond the usual ones, or fewer.")
     ] = None
     ports: Annotated[
         Ports | None, Key("With `profile: strict`: the TCP ports it may use; else none.")

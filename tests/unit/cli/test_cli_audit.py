@@ -46,8 +46,8 @@ def audit(*words):
 def test_every_container_with_the_lines_that_grant(capsys):
     assert audit("web.yml") == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0].startswith("container profile exposure")
-    assert "services/shut strict 0.3 perfect" in lines
+    assert lines[0].startswith("container profile calls exposure")
+    assert "services/shut strict 237 0.3 perfect" in lines
     assert "services/web net: host web.yml:6:41" in lines
     assert "services/old capabilities: CAP_CHOWN web.yml:7:68" in lines
     assert any(line.startswith("CIS 5.10 fail") and "services/web" in line for line in lines)
@@ -81,7 +81,7 @@ def test_for_programs(capsys):
 def test_as_markdown(capsys):
     assert audit("--markdown", "web.yml") == 0
     head, rule, *_ = capsys.readouterr().out.splitlines()
-    assert head.startswith("| container | profile | exposure |")
+    assert head.startswith("| container | profile | calls | exposure |")
     assert set(rule) <= set("|- ")
 
 

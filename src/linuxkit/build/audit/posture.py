@@ -81,6 +81,13 @@ class Posture(NamedTuple):
             return True
         return bpf.run(self.record.filter, self.arch, number, arguments) == bpf.RET_ALLOW
 
+    @property
+    def calls(self) -> int:
+        """How many system calls can be made, of some with certain arguments only."""
+        usual = ((0,) * 6, (1, 0, 0, 0, 0, 0))  # of sockets those of the family unix
+        names = syscalls.numbers(self.arch)
+        return sum(any(self.may(name, each) for each in usual) for name in names)
+
     def binds(self, *, writable: bool) -> tuple[Mount, ...]:
         """Its bind mounts of the system's own files, all or those it can write to."""
         own = ("/usr/lib/linuxkit/", "/containers/")

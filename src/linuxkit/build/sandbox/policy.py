@@ -109,6 +109,16 @@ class Policy(NamedTuple):
             return Action.ALLOW
         return Action.ABSENT if name in self.absent else Action.REFUSE
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The calls that can be made at all."""
+        return self.allowed.union(self.conditional)
+
+    def narrowed(self, calls: frozenset[str]) -> Policy:
+        """Without what is not among ``calls``; what holds for the others stays."""
+        tests = {name: tests for name, tests in self.conditional.items() if name in calls}
+        return Policy(self.allowed & calls, tests, self.absent)
+
 
 # Files with the set-user-id or set-group-id bit are not made.
 _PLAIN_MODES: Mapping[str, tuple[Match, ...]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.build.sandbox import compat, grants, never, strict
+from linuxkit.build.sandbox import compat, grants, learned, never, strict
 from linuxkit.spec import labels
 from linuxkit.spec.model import ImageSettings
 from linuxkit.spec.record import replace
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from linuxkit.base.where import Where
     from linuxkit.build.sandbox.compat import Guard
     from linuxkit.build.sandbox.grants import Privilege
+    from linuxkit.build.sandbox.learned import Lesson
     from linuxkit.build.sandbox.strict import Sandbox
     from linuxkit.spec.decode import Path
     from linuxkit.spec.model import Container, Spec
@@ -50,12 +51,15 @@ def confine(
     arch: str,
     first_id: int,
     where: Callable[[Path], Where | None],
+    learns: bool = False,
 ) -> Confined:
     """The container under ``profile``; ``first_id`` begins the range of ids that is kept for it.
 
-    ``where`` finds the place of a value in the entry.  Raises, all at once, LK0208 for keys that
-    the profile does not know, LK0750, LK0751, LK0753 for what the label asks for and the YAML does
-    not grant, LK0754 for what is never granted, and LK02xx for a label that cannot be read.
+    ``where`` finds the place of a value in the entry; one that ``learns`` has its system calls
+    counted, and the file that it has learned is not looked at.  Raises, all at once, LK0208 for
+    keys that the profile does not know, LK0750, LK0751, LK0753 for what the label asks for and the
+    YAML does not grant, LK0754 for what is never granted, LK0758 and LK0759 for what it has
+    learned, and LK02xx for a label that cannot be read.
     """
     image = str(entry.image)
     if profile == COMPAT:
@@ -66,6 +70,9 @@ def confine(
     text = image_labels.get(labels.LABEL, "")
     label = _spelled_out(labels.decode(text, image)) if text else ImageSettings()
     merged = labels.merge(label, entry)
+    if label.seccomp and label.seccomp.learned:
+        raise Error("LK0208", f"the label of {image} cannot say what a container has learned",
+                    hint="only the YAML names such a file")  # fmt: skip
     errors = [grants.ungranted(entry.name, image, each) for each in grants.missing(entry, merged)]
     for path, error in never.violations(merged):
         error.where = where(path)
@@ -74,11 +81,28 @@ def confine(
     raise_all(errors)
     own = first_id if (merged.userns or "new") == "new" else 0
     settings = strict.settings(merged, entry.name, own)
-    sandbox = strict.sandbox(settings, arch, first_id=own, landlock=entry.landlock or "enforce")
+    sandbox = strict.sandbox(
+        settings, arch, first_id=own, landlock=entry.landlock or "enforce",
+        lesson=None if learns else _lesson(entry, arch, where), learns=learns,
+    )  # fmt: skip
     held = list(grants.privileges(merged))
     if entry.landlock not in {None, "enforce"}:
         held.append(grants.Privilege(("landlock",), str(entry.landlock)))
     return Confined(settings, tuple(held), sandbox=sandbox)
+
+
+def _lesson(entry: Container, arch: str, where: Callable[[Path], Where | None]) -> Lesson | None:
+    """What the YAML says that it has learned; a label does not choose files of this machine."""
+    text = entry.seccomp.learned if entry.seccomp else None
+    if not text:
+        return None
+    place = where(("seccomp", "learned"))
+    try:
+        return learned.lesson(text, place, arch)
+    except Error as error:
+        error.where = error.where or place
+        error.message = f"{entry.name}: {error.message}"
+        raise
 
 
 def _strict_only(entry: Container, where: Callable[[Path], Where | None]) -> list[Error]:

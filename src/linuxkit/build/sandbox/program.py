@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
 from linuxkit.base import resources
@@ -14,10 +15,18 @@ if TYPE_CHECKING:
     from linuxkit.oci.store import Store
 
 
-def helper(arch: str, store: Store) -> tuple[Item, ...]:
-    """The program for ``arch``, put into the store.  Raises LK0755 when it is not built."""
+def helpers(arch: str, store: Store, *, learns: bool = False) -> tuple[Item, ...]:
+    """The program for ``arch``, put into the store, and that which counts system calls.
+
+    Raises LK0755 when it is not built.
+    """
+    wanted = (strict.HELPER, strict.LEARNER) if learns else (strict.HELPER,)
+    return tuple(_program(path, arch, store) for path in wanted)
+
+
+def _program(path: str, arch: str, store: Store) -> Item:
     try:
-        data = resources.guest(arch, "confine").read_bytes()
+        data = resources.guest(arch, posixpath.basename(path)).read_bytes()
     except OSError:
         raise Error(
             "LK0755",
@@ -26,4 +35,4 @@ def helper(arch: str, store: Store) -> tuple[Item, ...]:
         ) from None
     blob = Blob(store.put(data), len(data))
     origin, rule = Origin("linuxkit.confine", "confine"), Parents(0o755, 0, 0)
-    return (Item(strict.HELPER, "file", 0o755, origin, blob=blob, parents=rule),)
+    return Item(path, "file", 0o755, origin, blob=blob, parents=rule)

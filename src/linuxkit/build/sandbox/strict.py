@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base.errors import Error
 from linuxkit.build.sandbox import bpf
 from linuxkit.build.sandbox.policy import policy
 from linuxkit.build.sandbox.ranges import SIZE
@@ -22,6 +23,8 @@ from linuxkit.spec.text import CAPABILITIES, Bind, Rlimit, Tmpfs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from linuxkit.build.sandbox.learned import Lesson
+    from linuxkit.build.sandbox.policy import Policy
     from linuxkit.spec.model import ImageSettings
 
 HELPER = "usr/lib/linuxkit/confine"
@@ -30,8 +33,17 @@ HELPER = "usr/lib/linuxkit/confine"
 INSIDE = "/dev/.confine"
 """Where a container has that program and its record."""
 
+LEARNER = "usr/lib/linuxkit/learn"
+"""The program that counts system calls, in the root of a system that learns."""
+
+LEARNED = "/run/learned"
+"""Where PID 1 finds what it has counted: a folder for each container."""
+
 RECORD = "confine.record"
 """The record's name in the container's folder."""
+
+COUNTING = (f"{INSIDE}/learn", f"{INSIDE}/learned")
+"""In a container that learns: the program that counts, and the folder that it writes to."""
 
 UNIFIED = {"memory.oom.group": "1"}
 """Files of control group v2 that OCI has no word for: out of memory, all of the container ends."""
@@ -66,11 +78,13 @@ class Sandbox(NamedTuple):
 
     first_id: int  # of the container's range of ids; 0 when it shares those of the system
     record: Record
+    learns: bool = False  # whether its system calls are counted
 
     @property
     def command(self) -> tuple[str, ...]:
         """What comes before the container's own program."""
-        return (f"{INSIDE}/confine", f"{INSIDE}/record")
+        counting = COUNTING if self.learns else ()
+        return (f"{INSIDE}/confine", f"{INSIDE}/record", *counting)
 
 
 def default_mounts() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -108,10 +122,19 @@ def settings(given: ImageSettings, name: str, first_id: int) -> ImageSettings:
     )
 
 
-def sandbox(confined: ImageSettings, arch: str, *, first_id: int, landlock: str) -> Sandbox:
+def sandbox(
+    confined: ImageSettings,
+    arch: str,
+    *,
+    first_id: int,
+    landlock: str,
+    lesson: Lesson | None = None,
+    learns: bool = False,
+) -> Sandbox:
     """What the helper does for a container with the settings that :func:`settings` made.
 
-    ``landlock`` is the entry's key.  Raises LK0750 and LK0751.
+    ``landlock`` is the entry's key, ``lesson`` what its calls are narrowed to; one that ``learns``
+    is not narrowed, and has its calls counted.  Raises LK0750, LK0751 and LK0759.
     """
     seccomp, ports = confined.seccomp or Seccomp(), confined.ports or Ports()
     capabilities = [*(confined.capabilities or ()), *(confined.ambient or ())]
@@ -123,16 +146,34 @@ def sandbox(confined: ImageSettings, arch: str, *, first_id: int, landlock: str)
         families=seccomp.families or (),
         capabilities=capabilities,
     )
+    if lesson and not learns:
+        calls = _narrowed(calls, lesson)
+    written, run = _writable(confined)
+    if learns:
+        written, run = (*written, *COUNTING), (*run, COUNTING[0])
     record = Record(
         "" if landlock == "off" else landlock,
-        *_writable(confined),
+        written,
+        run,
         _numbers(ports.bind),
         _numbers(ports.connect),
         bool(confined.jit),
         bpf.compile_filter(calls, arch),
         tuple((each.name, each.soft, each.hard) for each in confined.rlimits or ()),
     )
-    return Sandbox(first_id, record)
+    return Sandbox(first_id, record, learns)
+
+
+def _narrowed(calls: Policy, lesson: Lesson) -> Policy:
+    unknown = sorted(lesson.exact - calls.known)
+    if unknown:
+        raise Error(
+            "LK0759",
+            f"{lesson.name} has calls that the profile does not allow: {', '.join(unknown)}",
+            hint="grant them with `seccomp.allow`, as when it was recorded, or record it again",
+            where=lesson.where,
+        )
+    return calls.narrowed(lesson.calls)
 
 
 def _numbers(ports: Iterable[int | str] | None) -> tuple[int, ...] | None:

@@ -228,7 +228,7 @@ class TestForeign:
         return out
 
     def test_disks(self, built, sections, tmp_path, need, prove):
-        need("sfdisk", "fsck.vfat", "mcopy", "objdump")
+        need("sfdisk", "fsck.vfat", "mcopy", "objdump", "e2fsck")
         for form, number in (("raw-bios", 0), ("raw-efi", 0), ("aws", 1)):
             disk = built[form]["disk"]
             check_table(disk)
@@ -246,11 +246,12 @@ class TestForeign:
         ab = cut(built["raw-ab"]["disk"], 0, tmp_path / "raw-ab")
         check_table(built["raw-ab"]["disk"])
         check_fat(ab)
+        run("e2fsck", "-f", "-n", cut(built["raw-ab"]["disk"], 1, tmp_path / "state"))
         run("mcopy", "-n", "-i", ab, "::/EFI/Linux/linuxkit_1.efi", tmp_path / "one.efi")
         assert (tmp_path / "one.efi").read_bytes() == built["uki"]["uki"].read_bytes()
         assert b"BOOTX64" in run("mdir", "-i", ab, "-b", "::/EFI/BOOT")
         check_pe(tmp_path / "one.efi", sections, kernel)
-        prove("raw-ab", READ, "sfdisk", "fsck.vfat", "mtools", "objdump", "ukify")
+        prove("raw-ab", READ, "sfdisk", "fsck.vfat", "mtools", "objdump", "ukify", "e2fsck")
         assert built["raw-bios"]["disk"].read_bytes()[510:512] == b"\x55\xaa"
 
     @pytest.mark.parametrize(

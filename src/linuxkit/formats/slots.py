@@ -2,7 +2,8 @@
 
 Each is one unified kernel image, which holds all of the system; systemd-boot starts the newest that
 is not given up (UAPI group, Boot Loader Specification, "Boot counting").  What happens on the
-machine is the business of ``packages/update``.
+machine is the business of ``packages/update``.  What is to outlive versions has a partition of its
+own, which no update touches.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.disk import authenticode, fat, partitions, update
 from linuxkit.disk.partitions import Label, Partition
-from linuxkit.formats import efi, identity, payload
+from linuxkit.formats import efi, identity, payload, state
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -31,16 +32,19 @@ _SETTINGS = b"timeout 0\neditor no\n"
 
 
 class RawAb:
-    """``NAME-ab.img``: an ESP with systemd-boot, this version, and room for another."""
+    """``NAME-ab.img``: an ESP with systemd-boot, this version and room for another; and state."""
 
     def emit(self, system: System, out: Output, options: Options) -> BootFacts:
         """Write the file.  Raises LK0742, LK0743, LK0745, LK0762, LK0763 and what tools raise."""
         found = payload.whole(system, options)
         number = update.required_version(found.cmdline)
-        with system.store.temporary() as esp:
+        with system.store.temporary() as esp, system.store.temporary() as data:
             size = _write(system, found, number, esp, options)
             uuid = identity.uuid(system, "esp")
-            table = [Partition(partitions.ESP, size, esp, PARTITION, uuid)]
+            table = [
+                Partition(partitions.ESP, size, esp, PARTITION, uuid),
+                state.partition(system, data, options),
+            ]
             label = Label("gpt", identity.uuid(system, "disk"))
             file = out.file("disk", "-ab.img")
             partitions.write(file, table, label, options.tools, options.extent)

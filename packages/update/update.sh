@@ -94,9 +94,13 @@ open_esp() {
 	rm -f "$esp"/[Ff][Ss][Cc][Kk]*.[Rr][Ee][Cc] # what fsck.fat makes of clusters without a name
 }
 
+# The names are ASCII; kernels differ in which of these they have.
 mount_esp() {
-	mount -t vfat -o nosuid,nodev,noexec,umask=0077,errors=remount-ro "$device" "$esp" ||
-		die "cannot mount $device"
+	for charset in iso8859-1 ascii; do
+		mount -t vfat -o nosuid,nodev,noexec,umask=0077,errors=remount-ro,iocharset=$charset "$device" "$esp" \
+			2>"$work/said" && return
+	done
+	die "cannot mount $device: $(cat "$work/said")"
 }
 
 close_esp() {
@@ -175,9 +179,9 @@ digest_of() { # FILE
 	sha256sum <"$1" | cut -d ' ' -f 1
 }
 
-# The digest in the one descriptor of this kind.
+# The digest in the one descriptor of this kind; what a descriptor may have in braces goes first.
 part() { # FILE TYPE
-	tr -d ' \t\r\n' <"$1" | grep -o '{[^{}]*}' | grep -F "\"mediaType\":\"$2\"" |
+	tr -d ' \t\r\n' <"$1" | sed -E 's/"(annotations|platform)":\{[^{}]*\}//g' | grep -o '{[^{}]*}' | grep -F "\"mediaType\":\"$2\"" |
 		sed -n 's/.*"digest":"sha256:\([0-9a-f]*\)".*/\1/p' | head -n 1
 }
 

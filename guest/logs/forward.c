@@ -1,5 +1,6 @@
 /*
- * log-forward FILE: passes on what units say, to syslog servers and to files.
+ * log-forward FILE [FOLDER]: passes on what units say, to syslog servers and to files; in FOLDER,
+ * which is in memory as the logs are, it keeps how far each receiver is.
  *
  * Each line of FILE is a receiver, which a process of its own serves; words have one space between:
  *
@@ -49,7 +50,7 @@ struct receiver {
 	int fd;
 	bool stream;                       /* messages need a length */
 	int64_t rest_ms, again_at;         /* after it could not be reached */
-	struct cursor cursors[MAX_SOURCES];
+	struct cursor *cursors[MAX_SOURCES];
 	int64_t tokens[MAX_SOURCES];       /* thousandths of lines that may go now */
 	int64_t filled_at;
 	char host[65];
@@ -248,22 +249,43 @@ static void fill(struct receiver *to)
 	to->filled_at = now;
 }
 
-static _Noreturn void serve(struct receiver *to)
+/* Of whom the positions are: the words of its line, by FNV-1a. */
+static uint64_t identity(const struct receiver *to)
+{
+	uint64_t sum = 14695981039346656037u;
+
+	for (unsigned i = 0; i < to->count; i++)
+		for (const char *s = to->words[i]; s == to->words[i] || s[-1]; s++)
+			sum = (sum ^ (unsigned char)*s) * 1099511628211u;
+	return sum;
+}
+
+/* The units that were not there before. */
+static void find(struct receiver *to, struct sources *sources, struct positions *positions)
+{
+	unsigned known = sources->count;
+
+	sources_find(sources, "");
+	for (unsigned i = known; i < sources->count; i++)
+		to->cursors[i] = positions_of(positions, sources->list[i].path);
+}
+
+static _Noreturn void serve(struct receiver *to, struct positions *positions)
 {
 	static struct sources sources;
 
 	for (bool last = false;; last = ending) {
 		const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 
-		sources_find(&sources, "");
+		find(to, &sources, positions);
 		fill(to);
 		if (last)
 			to->again_at = 0; /* one more try */
 		for (unsigned i = 0; i < sources.count; i++) {
 			struct turn turn = {to, i};
 
-			if (is_wanted(to, &sources.list[i]) && is_reached(to))
-				source_read(&sources.list[i], &to->cursors[i], last, take, &turn);
+			if (to->cursors[i] && is_wanted(to, &sources.list[i]) && is_reached(to))
+				source_read(&sources.list[i], to->cursors[i], last, take, &turn);
 		}
 		if (last)
 			exit(0);
@@ -320,7 +342,7 @@ static unsigned read_receivers(const char *path, struct receiver *ret)
 	return count;
 }
 
-static pid_t begin(struct receiver *to)
+static pid_t begin(struct receiver *to, unsigned number, const char *folder)
 {
 	pid_t parent = getpid(), pid = fork();
 	sigset_t none;
@@ -334,7 +356,7 @@ static pid_t begin(struct receiver *to)
 		exit(1);
 	if (gethostname(to->host, sizeof to->host) < 0 || !*to->host)
 		(void)snprintf(to->host, sizeof to->host, "-");
-	serve(to);
+	serve(to, positions_open(folder, number, identity(to)));
 }
 
 int forward_main(int argc, char *argv[])
@@ -346,8 +368,8 @@ int forward_main(int argc, char *argv[])
 	sigset_t awaited;
 	int worst = 0;
 
-	if (argc != 2)
-		give_up(2, "usage: log-forward FILE");
+	if (argc != 2 && argc != 3)
+		give_up(2, "usage: log-forward FILE [FOLDER]");
 	count = left = read_receivers(argv[1], receivers);
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)sigaction(SIGCHLD, &act, NULL); /* an ignored one would not wake us */
@@ -356,7 +378,7 @@ int forward_main(int argc, char *argv[])
 	(void)sigaddset(&awaited, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &awaited, NULL);
 	for (unsigned i = 0; i < count; i++) {
-		pids[i] = begin(&receivers[i]);
+		pids[i] = begin(&receivers[i], i, argv[2]); /* the list ends with NULL */
 		if (pids[i] < 0)
 			give_up(1, "no process: %s", strerror(errno));
 	}

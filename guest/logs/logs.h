@@ -41,6 +41,14 @@ void sources_find(struct sources *sources, const char *root);
 void source_read(const struct source *source, struct cursor *cursor, bool whole, taker take,
 		 void *context);
 
+/*
+ * Cursors that outlive the process: in FOLDER/NUMBER if there is a folder, a file that only the
+ * owner of the same number finds again.
+ */
+struct positions *positions_open(const char *folder, unsigned number, uint64_t owner);
+/* The cursor for a path, which stays where it is; NULL when there are too many paths. */
+struct cursor *positions_of(struct positions *positions, const char *path);
+
 /* A file that is renamed to PATH.1, PATH.2 … when it is full. */
 struct rotated {
 	char path[MAX_PATH_BYTES];

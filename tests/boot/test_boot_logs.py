@@ -36,16 +36,17 @@ class Listener:
             self.datagrams.append(got)
 
     def _stream(self) -> None:
-        link, _address = self.tcp.accept()
-        with link:
-            while got := link.recv(65536):
-                self.stream += got
+        while not self.stream.endswith(b"enough"):  # a forwarder that starts again comes again
+            link, _address = self.tcp.accept()
+            with link:
+                while got := link.recv(65536):
+                    self.stream += got
 
     def close(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to:
             to.sendto(b"enough", self.udp.getsockname())
-        with socket.create_connection(self.tcp.getsockname()):
-            pass  # an accept that still waits gets this one
+        with socket.create_connection(self.tcp.getsockname()) as to:
+            to.sendall(b"enough")
         for thread in self._threads:
             thread.join(30)
         self.udp.close()
@@ -66,7 +67,7 @@ def test_output_is_forwarded(workshop, boot, listener, tmp_path):
         + "logs:\n"
         + "  syslog:\n"
         + f"    - {{to: 'udp://{HOST}:{udp}', units: [talks, early]}}\n"
-        + f"    - {{to: 'tcp://{HOST}:{tcp}', units: [talks], facility: local0}}\n"
+        + f"    - {{to: 'tcp://{HOST}:{tcp}', units: [talks, reads], facility: local0}}\n"
         + f"  files:\n    - {{path: {DATA}/messages, size: 8192, files: 3, units: [talks]}}\n"
         + "onboot:\n"
         + use("format", "format", '["/usr/bin/format", "-label", "DATA"]')
@@ -80,7 +81,8 @@ def test_output_is_forwarded(workshop, boot, listener, tmp_path):
         + f" readonly: false, binds.add: ['{DATA}/kept:{DATA}/kept'], runtime: {{mkdir: [{DATA}/kept]}}}}\n"
         + step("talks", "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i of many; done; echo '<3>badly'; sleep 100000")
         + step(
-            "reads", "until chroot /host /usr/bin/logread | grep 'talks line 200'; do sleep 1; done; sleep 100000",
+            "reads", "until chroot /host /usr/bin/logread | grep 'talks line 200'; do sleep 1; done; "
+            "chroot /host /usr/bin/service restart log-forward && echo started again; sleep 100000",
             after="[talks]", capabilities="[CAP_SYS_CHROOT]",
         )
     )  # fmt: skip
@@ -90,7 +92,7 @@ def test_output_is_forwarded(workshop, boot, listener, tmp_path):
 
     def arrived(guest):
         whole = b"badly" in listener.stream and any(b"badly" in got for got in listener.datagrams)
-        return guest.records[-1] if whole and re.search(rb"reads\] \S+Z talks line 200", machine.console) else None
+        return guest.records[-1] if whole and b"started again" in listener.stream else None
 
     machine.wait_for(arrived, "all is forwarded", BOOT_S)
     machine.poweroff()
@@ -99,5 +101,8 @@ def test_output_is_forwarded(workshop, boot, listener, tmp_path):
     assert re.search(rb"<30>1 \S+Z linuxkit-\S+ 003-early - onboot - before the services", b"\n".join(listener.datagrams))
     said = re.findall(rb"<(\d+)>1 \S+ \S+ talks - services - (line \d+ of many|badly)", listener.stream)
     assert said == [(b"134", b"line %d of many" % n) for n in range(1, 201)] + [(b"131", b"badly")]
+    assert re.search(rb"reads\] \S+Z talks line 200", machine.console)
+    states = [r.state for r in machine.records if r.event == "unit" and r.name == "services/log-forward"]
+    assert states == ["starting", "running", "restarting", "starting", "running", "stopped"]
     for expected in (rb"kept\] messages\.1", rb"kept\] \S+Z services/talks badly", rb"kept\] \S+Z <3>badly"):
         assert re.search(expected, machine.console), expected

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -181,6 +182,65 @@ def test_files_rotate_and_lose_nothing(world):
     assert re.findall(r"^\S+Z services/web (.*)$", text, re.MULTILINE) == lines[-text.count("\n") :]
     assert text.count("\n") > 250
     assert "of itself" not in text
+
+
+def numbers(text):
+    return [int(number) for number in re.findall(r"services/web line (\d+)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_goes_on_where_it_was(world, number):
+    """It is ended again and again while a unit talks and its log is rotated."""
+    (world.run / "kept").mkdir()
+    path = receivers(world, "file /var/all 10000000 1 100000 web", "file /var/other 1000000 1 1000 never-there")
+    log, all_of_it, said = world.var / "log/web.log", world.var / "all", 0
+    for turn in range(8):
+        made = world.start("log-forward", path, "/run/kept")
+        say(world, "web", "".join(f"line {n}\n" for n in range(said, said + 1000)))
+        if turn == 3:  # as PID 1 does
+            log.rename(world.var / "log/web.log.1")
+        say(world, "web", "".join(f"line {n}\n" for n in range(said + 1000, said + 2000)))
+        said += 2000
+        pids = until(lambda: len(found := children(made.pid)) == 2 and found, "both receivers")  # noqa: B023
+        until(lambda: len(numbers(text_of(all_of_it))) > said - 1900, "it is under way")  # noqa: B023
+        for pid in pids if number == signal.SIGKILL else ():
+            os.kill(pid, number)
+        made.send_signal(number)
+        assert world.ended(made)[0] == (0 if number == signal.SIGTERM else -number)
+    last = world.start("log-forward", path, "/run/kept")
+    until(lambda: len(children(last.pid)) == 2, "both receivers")
+    until(lambda: numbers(text_of(all_of_it))[-1:] == [said - 1], "the last line")
+    last.send_signal(signal.SIGTERM)
+    assert world.ended(last)[0] == 0
+    found = numbers(text_of(all_of_it))
+    assert sorted(set(found)) == list(range(said))
+    assert found == sorted(found)
+    assert len(found) - said <= (0 if number == signal.SIGTERM else 8)  # a line that was being written when killed
+    assert "lost" not in text_of(all_of_it)
+
+
+def children(pid):
+    return [int(child) for child in text_of(Path(f"/proc/{pid}/task/{pid}/children")).split()]
+
+
+def test_positions_are_the_receivers_own(world):
+    """Another receiver begins at the beginning; so does one whose file is not its own."""
+    (world.run / "kept").mkdir()
+    say(world, "web", "line 0\n")
+    for name, rubbish in (("a", b""), ("b", b""), ("c", b"x" * 400_000), ("c", b"short")):
+        if rubbish:
+            (world.run / "kept/0").write_bytes(rubbish)
+        made = world.start("log-forward", receivers(world, f"file /var/{name} 100000 1 1000 web"), "/run/kept")
+        until(lambda: numbers(text_of(world.var / name)) == [0], "it is written")  # noqa: B023
+        made.send_signal(signal.SIGTERM)
+        assert world.ended(made)[0] == 0
+        (world.var / name).unlink()
+    made = world.start("log-forward", receivers(world, "file /var/d 100000 1 1000 web"), "/run/not/there")
+    until(lambda: numbers(text_of(world.var / "d")) == [0], "it is written all the same")
+    made.send_signal(signal.SIGTERM)
+    status, _out, err = world.ended(made)
+    assert status == 0
+    assert "/run/not/there/0: No such file or directory; a restart will begin anew" in err
 
 
 def test_a_rate_holds_back_and_a_loss_is_told(world):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RESOLVER = "/run/resolvconf"
 _RECEIVERS = "etc/linuxkit/logs/receivers"
+_POSITIONS = "/run/log-forward"
 _READ = f"/{netfiles.FOLDER}:{netfiles.PLACE}:ro"
 _WRITE = f"{RESOLVER}:{RESOLVER}:rw"
 _RESOLV = "/etc/resolv.conf:/etc/resolv.conf:ro"
@@ -84,13 +85,14 @@ def _forwarder(logs: Logs, image: Ref, *, strict: bool) -> Service:
     ports = tuple(sorted({int(to.port) for to in servers if to.how == "tcp"}))
     folders = forwarding.folders(logs)
     binds = [f"/{_RECEIVERS}:/{_RECEIVERS}:ro", "/run/log:/run/log:ro", "/var/log:/var/log:ro"]
+    binds += [f"{_POSITIONS}:{_POSITIONS}:rw"]
     binds += [f"{RESOLVER}:{RESOLVER}:ro"] if servers else []
     binds += [f"{folder}:{folder}:rw" for folder in folders]
-    made = ("/run/log", *((RESOLVER,) if servers else ()), *folders)
+    made = ("/run/log", _POSITIONS, *((RESOLVER,) if servers else ()), *folders)
     return Service(
         name="log-forward",
         image=image,
-        command=("/usr/bin/log-forward", f"/{_RECEIVERS}"),
+        command=("/usr/bin/log-forward", f"/{_RECEIVERS}", _POSITIONS),
         binds=tuple(map(text.bind, binds)),
         runtime=Runtime(mkdir=made),
         ports=Ports(connect=ports) if ports and strict else None,

@@ -49,6 +49,7 @@ def test_the_service_has_little():
     assert (service.name, service.net, service.readonly, service.capabilities) == ("log-forward", "host", True, None)
     assert service.ports.connect == (601,)
     assert "/var/lib/d" in [bind.source for bind in service.binds]
+    assert (service.command[-1], service.runtime.mkdir[1]) == ("/run/log-forward", "/run/log-forward")
     assert made.logs is None
     assert made.where(("services", 1)).line == 1
     assert spec("{files: [{path: /var/lib/d/all}]}").services[-1].net == "new"

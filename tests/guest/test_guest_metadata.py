@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import random
 import subprocess
@@ -147,6 +148,10 @@ def test_a_server_with_a_name_is_asked_only_when_it_is_named(ask):
     assert ask({"GET /metadata": other, "GET /userdata": DATA}, "equinixmetal")[1].keys() == found.keys()
 
 
+def zipped(text: str | bytes) -> str:
+    return base64.b64encode(gzip.compress(text if isinstance(text, bytes) else text.encode())).decode()
+
+
 VMWARE = {"VMWARE": "yes", "GUESTINFO_userdata": DATA}
 
 
@@ -158,8 +163,10 @@ VMWARE = {"VMWARE": "yes", "GUESTINFO_userdata": DATA}
         {"GUESTINFO_metadata": base64.b64encode(b"instance-id: i-1\nlocal-hostname: vm\n").decode(),
          "GUESTINFO_metadata_encoding": "base64", "GUESTINFO_userdata_encoding": "b64",
          "GUESTINFO_userdata": base64.encodebytes(DATA.encode()).decode()},
+        {"GUESTINFO_metadata": zipped("instance-id: i-1\nlocal-hostname: vm\n"), "GUESTINFO_metadata_encoding": "gzip+base64",
+         "GUESTINFO_userdata": zipped(DATA), "GUESTINFO_userdata_encoding": "gz+b64"},
     ],
-    ids=["yaml", "json", "base64"],
+    ids=["yaml", "json", "base64", "gzip"],
 )  # fmt: skip
 def test_vmware(ask, env):
     done, found = ask({}, address=cloud.ADDRESSES[1], **{**VMWARE, **env})
@@ -171,8 +178,11 @@ def test_vmware(ask, env):
 @pytest.mark.parametrize(
     "env",
     [
-        {"GUESTINFO_userdata_encoding": "gzip+base64"},
-        {"GUESTINFO_userdata_encoding": "base64"},  # and it is none
+        {"GUESTINFO_userdata_encoding": "gzip+base64"},  # and it is none
+        {"GUESTINFO_userdata_encoding": "base64"},
+        {"GUESTINFO_userdata_encoding": "gz+b64", "GUESTINFO_userdata": base64.b64encode(DATA.encode()).decode()},
+        {"GUESTINFO_userdata_encoding": "gz+b64", "GUESTINFO_userdata": zipped(b"x" * (1 << 20) + b"x")},
+        {"GUESTINFO_userdata_encoding": "rot13"},
         {"GUESTINFO_userdata": "---"},
         {"GUESTINFO_userdata": " "},
         {"GUESTINFO_userdata": ""},
@@ -185,7 +195,7 @@ def test_vmware_that_says_nothing_of_use(ask, env):
     done, found = ask({}, "vmware", **{**VMWARE, **env})
     assert found == {}
     assert done["out"] == "metadata: nobody has told this machine anything\n"
-    assert ("only base64 is decoded" in done["err"]) == ("gzip" in str(env))
+    assert ("is left out: not base64 or gzip+base64, or too large" in done["err"]) == ("encoding" in str(env))
 
 
 def test_nobody_is_there(ask):

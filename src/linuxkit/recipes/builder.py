@@ -146,7 +146,7 @@ def root_entries(
     interpreters: Iterable[str] = ()
     if settings is not None:
         multiarch = platform.arch(arch).multiarch
-        kept = select(files, settings.keep, settings.drop, multiarch)
+        kept = select(files, settings.kept(arch), settings.drop, multiarch)
         root.add_debs(files, kept)
         interpreters = kept.interpreters
     for entry in made:

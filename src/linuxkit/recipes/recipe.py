@@ -37,11 +37,9 @@ _KINDS = ("source", "contents", "guest", "concat", "symlink", "directory")
 _ARCHES = platform.names()
 ALL = "all"
 _BY_ARCH = (
-    ("debian", "packages"),
-    ("kernel", "modules"),
-    ("kernel", "device-trees"),
+    ("debian", "packages"), ("debian", "keep"), ("kernel", "modules"), ("kernel", "device-trees"),
     ("build", "packages"),
-)
+)  # fmt: skip
 
 
 def _refuse(message: str, hint: str = "") -> Error:
@@ -65,8 +63,12 @@ def _part(value: str) -> str:
     return value
 
 
+def _is_pattern(value: str) -> bool:
+    return bool(value) and not value.startswith("/") and not value.endswith("/")
+
+
 def _pattern(value: str) -> str:
-    if value.startswith("/") or value.endswith("/") or not value:
+    if not _is_pattern(value):
         raise _refuse(f'the pattern "{printable(value)}" must have no slash at either end')
     return value
 
@@ -132,7 +134,7 @@ class Debian(Record):
     packages: Annotated[ByArch, Key("the Debian packages to take files from")]
     components: Annotated[_Texts, Key("the parts of the archive to look in", read=_part)] = (MAIN,)
     exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
-    keep: Annotated[_Texts | None, Key("patterns of files to keep", read=_pattern)] = None
+    keep: Annotated[ByArch | None, Key("patterns of files to keep")] = None
     drop: Annotated[_Texts, Key("patterns of files to leave out", read=_pattern)] = ()
     usr_merge: Annotated[bool, Key("whether /bin, /lib … link to /usr", name="usr-merge")] = True
 
@@ -142,6 +144,14 @@ class Debian(Record):
             if not _PACKAGE.fullmatch(name):
                 text_ = f'have "{printable(name)}", which cannot be a Debian package'
                 yield Problem("packages", text_, code="LK0545")
+        wanted = {each for arch in platform.names() for each in self.kept(arch) or ()}
+        for pattern in sorted(each for each in wanted if not _is_pattern(each)):
+            text_ = f'has "{printable(pattern)}": a pattern must have no slash at either end'
+            yield Problem("keep", text_, code="LK0545")
+
+    def kept(self, arch: str) -> _Texts | None:
+        """The patterns of files to keep for the OCI architecture ``arch``; None keeps all."""
+        return None if self.keep is None else self.keep.get(arch)
 
 
 class KernelDriver(Record):
@@ -336,7 +346,8 @@ class Recipe(NamedTuple):
         value: object = None
         if self.says.debian is not None:
             asked = self.says.debian
-            value = [asked.packages.get(arch), asked.exclude, asked.keep, asked.drop, self.concats]
+            packages, keep = asked.packages.get(arch), asked.kept(arch)
+            value = [packages, asked.exclude, keep, asked.drop, self.concats]
             if asked.components != (MAIN,):
                 value = [*value, asked.components]
         if self.says.kernel is not None:

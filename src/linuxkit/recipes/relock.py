@@ -202,7 +202,7 @@ def _contributors(recipe: Recipe, files: Files, arch: str) -> set[str]:
         uses: Callable[[str], bool] = kernels.contributes
         return {owner for path, owner in files.owner.items() if uses(path)}
     asked = recipe.says.debian
-    kept = select(files, asked.keep, asked.drop, platform.arch(arch).multiarch)
+    kept = select(files, asked.kept(arch), asked.drop, platform.arch(arch).multiarch)
     joined = matcher(recipe.concats)
     paths = {*kept.paths, *(path for path in files.entries if joined(path))}
     # A folder counts where it is kept for itself, not as the way to something in it.

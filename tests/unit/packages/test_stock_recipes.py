@@ -155,7 +155,7 @@ def test_scripts_are_executable_and_have_a_shell(name):
         assert file.mode is not None
         assert file.mode.bits == 0o755, file.path
     shells = {file.path for file in says.files if file.symlink} | set(
-        (says.debian and says.debian.keep) or ()
+        (says.debian and says.debian.kept("amd64")) or ()
     )
     assert not scripts or "usr/bin/sh" in shells
 
@@ -193,9 +193,9 @@ def test_init_images_say_what_they_bring():
         runtime = says.labels["org.linuxkit.runtime"].removeprefix("/")
         assert says.debian is not None
         assert not says.debian.usr_merge
-        assert runtime in {file.path for file in says.files} | set(says.debian.keep or ())
+        assert runtime in {file.path for file in says.files} | set(says.debian.kept("amd64") or ())
     says = load("containerd").says
-    paths = {file.path for file in says.files} | set(says.debian.keep)
+    paths = {file.path for file in says.files} | set(says.debian.kept("amd64"))
     assert not says.debian.usr_merge
     for label in ("org.linuxkit.runtime.services", "org.linuxkit.runtime.daemon"):
         assert says.labels[label].removeprefix("/") in paths

@@ -28,7 +28,7 @@ debian:
     all: [nginx]
     arm64: [libatomic1]
   exclude: [perl-base]
-  keep: ["usr/sbin/nginx", "usr/lib/**"]
+  keep: {all: ["usr/sbin/nginx"], arm64: ["usr/lib/**"]}
   drop: ["usr/share/doc/**"]
   usr-merge: false
 files:
@@ -63,7 +63,8 @@ def test_everything(tmp_path):
     }  # fmt: skip
     assert says.debian.packages.get("amd64") == ("nginx",)
     assert says.debian.packages.get("arm64") == ("nginx", "libatomic1")
-    assert says.debian.keep == ("usr/sbin/nginx", "usr/lib/**")
+    assert says.debian.kept("amd64") == ("usr/sbin/nginx",)
+    assert says.debian.kept("arm64") == ("usr/sbin/nginx", "usr/lib/**")
     assert not says.debian.usr_merge
     assert [file.path for file in says.files] == ["etc/a", "init", "var/www", "b"]
     assert (says.files[0].mode.bits, says.files[0].uid, says.files[0].gid) == (0o600, 5, 6)
@@ -75,7 +76,7 @@ def test_everything(tmp_path):
 def test_least(tmp_path):
     found = load(tmp_path, "image: a\ndebian:\n  packages: [b]\n")
     assert found.says.arches == ("amd64", "arm64", "riscv64", "s390x")
-    assert found.says.debian.keep is None
+    assert found.says.debian.kept("amd64") is None
     assert found.says.debian.usr_merge
     assert found.config is None
 
@@ -102,6 +103,7 @@ BASE = "image: a\ndebian:\n  packages: [b]\n"
         ("image: a\ndebian: {packages: {amd65: [b]}}", "LK0203", "amd65"),
         ("image: a\ndebian: {packages: [B]}", "LK0545", '"B"'),
         ("image: a\ndebian: {packages: [b], keep: [/usr]}", "LK0545", "/usr"),
+        ("image: a\ndebian: {packages: [b], keep: {arm64: [usr/]}}", "LK0545", "usr/"),
         ("image: a\ndebian: {packages: [b], drop: [usr/]}", "LK0545", "usr/"),
         ("image: a\ndebian: {packages: [b], exclude: [../x]}", "LK0545", "../x"),
         ("image: a\ndebian: {packages: [b], components: [Main]}", "LK0545", '"Main"'),

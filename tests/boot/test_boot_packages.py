@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+import tarfile
 import time
 
 import pytest
 
 from linuxkit.runners.options import Disk, Forward
-from support.machines import HEAD, exited, free_port, step, use
+from support.machines import FULL, HEAD, exited, free_port, step, use
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
 
@@ -137,15 +138,31 @@ def test_poweroff_after_some_seconds(workshop, boot):
     assert (result.status, result.power) == (0, "poweroff"), result
 
 
-def test_wide_kernel_and_runc(workshop, boot):
-    yml = HEAD.replace("@pkg:kernel", "@pkg:kernel-full").replace("@pkg:crun", "@pkg:runc")
-    yml += "onboot:\n"
+FOREIGN = "test $(uname -m)-$(echo a | tr a b) = aarch64-b && readlink /proc/self/exe"
+
+
+def test_wide_kernel_and_runc(workshop, boot, tmp_path):
+    yml = FULL.replace("@pkg:crun", "@pkg:runc") + "onboot:\n"
     for kind in ("wireguard", "bridge", "dummy"):
         script = f"ip link add test0 type {kind} && ip link del test0"
         yml += step(kind, script, capabilities="[CAP_NET_ADMIN]")
+    # a container all of whose programs are of another architecture
+    (tmp_path / "busybox").write_bytes(program_of(workshop, "arm64"))
+    foreign = step("foreign", FOREIGN).replace("/:/host", "/etc/foreign/busybox:/usr/bin/busybox")
+    yml += use("binfmt", "binfmt") + foreign
+    yml += step("own", "test $(uname -m) = x86_64")
     yml += "services:\n" + use("nginx", "nginx")
-    machine = boot(workshop.build(yml), memory_mib=512)
-    machine.wait_ready(timeout_s=BOOT_S)
-    assert exited(machine) == ["wireguard", "bridge", "dummy"]
+    yml += f"files:\n  - {{path: etc/foreign/busybox, source: {tmp_path}/busybox, mode: '0755'}}\n"
+    machine = boot(workshop.build(yml), memory_mib=640)
+    machine.wait_ready(timeout_s=2 * BOOT_S)
+    assert exited(machine) == ["wireguard", "bridge", "dummy", "binfmt", "foreign", "own"]
+    assert b"binfmt: qemu-aarch64" in machine.console
     machine.poweroff()
     assert machine.wait(90).status == 0
+
+
+def program_of(workshop, arch: str) -> bytes:
+    """BusyBox for another architecture."""
+    tree = workshop.build('init: ["@pkg:busybox"]\n', arch=arch, form="tar", name=f"busybox-{arch}")
+    with tarfile.open(tree.directory / tree.files[0].name) as archive:
+        return archive.extractfile("usr/bin/busybox").read()

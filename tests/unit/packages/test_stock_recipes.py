@@ -257,6 +257,8 @@ def test_reference_page_has_a_row_for_each():
         ("extend/extend.sh", ["-type", "zfs"], 2, 'file system type "zfs" is not known'),
         ("extend/extend.sh", ["-type"], 2, "-type needs a value"),
         ("extend/extend.sh", ["/dev/no-such-disk"], 1, "is not a disk of this machine"),
+        ("binfmt/binfmt.sh", ["-dir"], 2, "-dir needs a value"),
+        ("binfmt/binfmt.sh", ["register"], 2, "unknown argument register"),
         ("sysfs/sysfs.sh", ["/no/such/file"], 1, "/no/such/file: no such file or directory"),
         ("sysctl/sysctl.sh", ["/no/such/file"], 1, "/no/such/file: no such file or directory"),
     ],
@@ -291,7 +293,7 @@ def test_sysfs_reads(run, tmp_path, text, messages):
         assert message in err
 
 
-HELPFUL = ("format/format.sh", "mount/mountie.sh", "extend/extend.sh")
+HELPFUL = ("binfmt/binfmt.sh", "format/format.sh", "mount/mountie.sh", "extend/extend.sh")
 
 
 @pytest.mark.parametrize("script", HELPFUL)
@@ -323,6 +325,46 @@ def test_sysctl_reads(run, tmp_path, text, status, messages):
     assert (code, len(err.splitlines())) == (status, len(messages))
     for message in messages:
         assert message in err
+
+
+ARM = r":qemu-arm:M::\x7f\x45:\xff\xff:/usr/bin/qemu-arm:F"
+
+
+@pytest.mark.parametrize(
+    ("text", "registered", "messages"),
+    [
+        (f"# a comment\n; another\n\n{ARM}\n", ARM, []),
+        (ARM, ARM, []),  # without an end
+        (",x:y,E,,x:y,,/x,", ",x:y,E,,x:y,,/x,", []),
+        (":../x:M::a::/x:", "", [':1: expected ":NAME:TYPE:...", found ":../x:M::a::/x:"']),
+        (":register:M::a::/x:\n::\n", "", [":1: expected", ":2: expected"]),
+        (":there:M::a::/x:\n", ":there:M::a::/x:", []),
+        (":stuck:M::a::/x:\n", "", [":1: stuck stays as it was: "]),
+    ],
+)
+def test_binfmt_reads(run, tmp_path, text, registered, messages):
+    """A folder plays the file system: its file "register" has the last line that was written."""
+    files, kernel = tmp_path / "binfmt.d", tmp_path / "binfmt_misc"
+    for folder in (files, kernel):
+        folder.mkdir()
+    (files / "own.conf").write_text(text)
+    for name in ("register", "there"):
+        (kernel / name).touch()
+    (kernel / "stuck").symlink_to("/dev/full")
+    code, out, err = run("binfmt/binfmt.sh", "-dir", str(files), f"--mount={kernel}")
+    assert (code, len(err.splitlines())) == (int(bool(messages)), len(messages))
+    assert all(message in err for message in messages)
+    assert (kernel / "register").read_text().strip() == registered
+    assert (kernel / "there").read_text().strip() == ("-1" if "there" in text else "")
+    assert out.startswith("binfmt: ") == bool(registered)
+
+
+def test_binfmt_tells_what_the_kernel_refuses(run, tmp_path):
+    (tmp_path / "register").symlink_to("/dev/full")
+    (tmp_path / "own.conf").write_text(ARM)
+    code, _out, err = run("binfmt/binfmt.sh", "-dir", str(tmp_path), "-mount", str(tmp_path))
+    assert code == 1
+    assert "own.conf:1: the kernel refuses qemu-arm: " in err
 
 
 def test_sysctl_keys_are_said_once():

@@ -150,13 +150,25 @@ def test_wide_kernel_and_runc(workshop, boot, tmp_path):
     (tmp_path / "busybox").write_bytes(program_of(workshop, "arm64"))
     foreign = step("foreign", FOREIGN).replace("/:/host", "/etc/foreign/busybox:/usr/bin/busybox")
     yml += use("binfmt", "binfmt") + foreign
-    yml += step("own", "test $(uname -m) = x86_64")
+    # redis is ready when it answers by way of two sockets and, between them, a port of the machine
+    yml += step("folder", "test $(uname -m) = x86_64 && mkdir -m 777 /host/run/app")
     yml += "services:\n" + use("nginx", "nginx")
-    yml += f"files:\n  - {{path: etc/foreign/busybox, source: {tmp_path}/busybox, mode: '0755'}}\n"
+    yml += (
+        '  - {name: vsudd, image: "@pkg:vsudd", uid: 102, gid: 102, binds: ["/run/app:/run/app"], command: [/vsudd, -cid, "1", '
+        '-inport, "6379:unix:/run/app/near.sock", -outport, "6379:unix:/run/app/far.sock"]}\n'
+        '  - {name: redis, image: "@pkg:redis", readonly: false, binds: ["/run/app:/run/app"], '
+        'command: [/usr/bin/redis-server, /etc/redis.conf, --unixsocket, /run/app/near.sock], '
+        'ready: {exec: [/usr/bin/redis-cli, -e, -s, /run/app/far.sock, PING], interval: 1s, timeout: 5m}}\n'
+        f"files:\n  - {{path: etc/foreign/busybox, source: {tmp_path}/busybox, mode: '0755'}}\n"
+    )  # fmt: skip
     machine = boot(workshop.build(yml), memory_mib=640)
     machine.wait_ready(timeout_s=2 * BOOT_S)
-    assert exited(machine) == ["wireguard", "bridge", "dummy", "binfmt", "foreign", "own"]
+    assert exited(machine) == ["wireguard", "bridge", "dummy", "binfmt", "foreign", "folder"]
     assert b"binfmt: qemu-aarch64" in machine.console
+    deadline = time.monotonic() + BOOT_S
+    while ("services/redis", "ready") not in [(r.name, r.state) for r in machine.records]:
+        assert time.monotonic() < deadline, machine.records
+        time.sleep(0.2)
     machine.poweroff()
     assert machine.wait(90).status == 0
 

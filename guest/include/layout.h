@@ -35,6 +35,7 @@
 #define CONTROL_SOCKET "/run/linuxkit/control.sock"
 #define CONTROL_PORT "org.linuxkit.control." /* and a digit below the number of ports */
 #define CONTROL_PORTS 4
+#define CONTROL_WORD "linuxkit.control=" /* and terminals instead of such ports: /dev/ttyS2,/dev/ttyS3 */
 
 /*
  * Records of the boot table: name, least and most fields.  A head may stand before the first

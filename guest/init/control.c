@@ -59,6 +59,15 @@ void control_setup(struct boot *the_boot, int the_epoll, uint64_t key)
 		(void)sys_watch(epoll, listener, EPOLLIN, key | SESSIONS);
 }
 
+static void open_port(unsigned number, const char *path)
+{
+	session_open(&sessions[number], sys_open(path, O_RDWR | O_NONBLOCK, 0));
+	if (sessions[number].fd < 0)
+		return;
+	(void)sys_raw_terminal(sessions[number].fd);
+	(void)sys_watch(epoll, sessions[number].fd, WATCHED, epoll_key | number);
+}
+
 static bool look_at_port(const char *folder, const char *name, void *context)
 {
 	static const char prefix[] = CONTROL_PORT;
@@ -76,14 +85,27 @@ static bool look_at_port(const char *folder, const char *name, void *context)
 		return true;
 	path.length = 0;
 	text_join(&path, "/dev/", name, NULL);
-	session_open(&sessions[number], sys_open(path.data, O_RDWR | O_NONBLOCK, 0));
-	if (sessions[number].fd >= 0)
-		(void)sys_watch(epoll, sessions[number].fd, WATCHED, epoll_key | number);
+	open_port(number, path.data);
 	return true;
 }
 
 void control_find(void)
 {
+	TEXT(named, 128);
+
+	if (file_kernel_word(CONTROL_WORD, &named)) {
+		char *path = named.data;
+
+		for (unsigned number = 0; path && number < PORTS; number++) {
+			char *comma = strchr(path, ',');
+
+			if (comma)
+				*comma = '\0';
+			if (sessions[number].fd < 0)
+				open_port(number, path);
+			path = comma ? comma + 1 : NULL;
+		}
+	}
 	(void)file_list("/sys/class/virtio-ports", look_at_port, NULL);
 }
 

@@ -104,3 +104,20 @@ int file_list(const char *folder, bool (*visit)(const char *folder, const char *
 	sys_close(fd);
 	return done < 0 ? (int)done : 0;
 }
+
+bool file_kernel_word(const char *word, struct text *ret)
+{
+	char line[4096];
+	char *value = NULL;
+	TEXT(wanted, 64);
+
+	text_join(&wanted, word, "/dev/", NULL);
+	if (file_read("/proc/cmdline", line, sizeof line) >= 0)
+		value = strstr(line, wanted.data);
+	if (!value || (value != line && value[-1] != ' '))
+		return false;
+	value += strlen(word);
+	value[strcspn(value, " \n")] = '\0';
+	text_add(ret, value);
+	return true;
+}

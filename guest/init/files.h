@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "text.h"
+
 /* The start of a file as text, without line ends behind it; its length or a negative errno. */
 int file_read(const char *path, char *buffer, size_t size);
 /* The parent of a process; 0 when it is not there. */
@@ -15,3 +17,5 @@ int file_mkdirs(const char *path, unsigned mode);
 /* Calls visit with each name in a folder (not "." and "..") until it returns false. */
 int file_list(const char *folder, bool (*visit)(const char *folder, const char *name, void *context),
 	      void *context);
+/* Paths below /dev that stand on the kernel's command line behind a word such as "name="; false: none do. */
+bool file_kernel_word(const char *word, struct text *ret);

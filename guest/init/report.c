@@ -55,23 +55,6 @@ static void send(void)
 	connected = queue_flush(&queue, port) == 0 && !sys_hung_up(port);
 }
 
-/* The value of the kernel parameter, as a path below /dev. */
-static bool from_command_line(struct text *ret)
-{
-	char line[4096];
-	char *value;
-
-	if (file_read("/proc/cmdline", line, sizeof line) < 0)
-		return false;
-	value = strstr(line, REPORT_WORD "/dev/");
-	if (!value || (value != line && value[-1] != ' '))
-		return false;
-	value += strlen(REPORT_WORD);
-	value[strcspn(value, " \n")] = '\0';
-	text_add(ret, value);
-	return true;
-}
-
 static bool is_ours(const char *folder, const char *name, void *context)
 {
 	struct text *ret = context;
@@ -91,7 +74,7 @@ void report_find(void)
 
 	if (port >= 0)
 		return;
-	if (!from_command_line(&path))
+	if (!file_kernel_word(REPORT_WORD, &path))
 		(void)file_list(PORTS, is_ours, &path);
 	if (!path.length)
 		return;

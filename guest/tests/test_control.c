@@ -72,6 +72,21 @@ static void lists_units(void)
 		   "a1 out 40\nservices/web\trunning\t500\t1\t0\t0\t0\t0\t0\t\"\"\na1 end 0\n");
 }
 
+/* Terminals that the kernel's command line names stand in for ports. */
+static void answers_on_terminals(void)
+{
+	begin();
+	fake_text("/proc/cmdline", "quiet linuxkit.control=/dev/ttyS2,/dev/none,/dev/ttyS4 x\n");
+	fake_input("/dev/ttyS2", "");
+	fake_input("/dev/ttyS4", "\nhalf\nab logs web follow\n0 hangup\n");
+	control_find();
+	CHECK(control_ready(2) == ACTION_NONE && control_ready(0) == ACTION_NONE);
+	CHECK_TEXT(fake_content("/dev/ttyS4"),
+		   " err 19\nthat is no request\n? end 2\n err 19\nthat is no request\n? end 2\nab out 0\n"
+		   "0 err 19\nthat is no request\n0 end 2\n");
+	CHECK_TEXT(fake_content("/dev/ttyS2"), "");
+}
+
 static void gives_the_log(void)
 {
 	int writer;
@@ -243,6 +258,7 @@ static void ends_with_its_caller(void)
 int main(void)
 {
 	lists_units();
+	answers_on_terminals();
 	gives_the_log();
 	starts_and_stops();
 	runs_commands();

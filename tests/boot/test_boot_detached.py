@@ -15,6 +15,7 @@ import linuxkit as linuxkit_api
 from linuxkit.tree.entry import Bytes, Entry, Kind
 from support.images import image
 from support.machines import HEAD
+from support.tools import need_user_mode
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
@@ -86,18 +87,21 @@ def until(true, timeout_s: float = BOOT_S) -> None:
         time.sleep(0.5)
 
 
-def test_a_machine_in_the_background(workshop, linuxkit, tmp_path):
+@pytest.mark.parametrize("runner", ["qemu", "uml"])
+def test_a_machine_in_the_background(workshop, linuxkit, tmp_path, runner):
+    if runner == "uml":
+        need_user_mode()
     artifact = workshop.build(YML, name="box")
     where = str(artifact.directory / "box")
     cache = ("--cache", str(workshop.cache))
-    assert linuxkit("run", "--detach", where, "--mem", "384", *cache).stdout == "box\n"
+    assert linuxkit("run", "--detach", runner, where, "--mem", "384", *cache).stdout == "box\n"
 
     def machine(name="box") -> dict:
         return {m["name"]: m for m in json.loads(linuxkit("ps", "--json").stdout)}[name]
 
     until(lambda: machine()["state"] == "ready")
     pid = machine()["pid"]
-    assert "runs already" in linuxkit("run", "--detach", where, *cache, status=2).stderr
+    assert "runs already" in linuxkit("run", "--detach", runner, where, *cache, status=2).stderr
     units = {u["name"]: u for u in json.loads(linuxkit("ps", "box", "--json").stdout)}
     assert units["onboot/000-once"]["state"] == "exited"
     assert units["services/notifies"]["state"] == "ready"

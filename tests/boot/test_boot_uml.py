@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import termios
 import time
 from pathlib import Path
@@ -15,7 +12,6 @@ from linuxkit import runners
 from linuxkit.base.errors import Error
 from linuxkit.runners.machines import start_ticks
 from support.machines import HEAD, exited, fetch_page, free_port, step, use
-from support.terminals import LINUXKIT, ROOT
 from support.tools import need_user_mode
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
@@ -123,31 +119,3 @@ def test_all_of_it_dies_with_its_parent(workshop, terminal):
     while any(start_ticks(pid) for pid in processes):  # a zombie is none
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def test_in_the_background(workshop, tmp_path):
-    need_user_mode()
-    system = workshop.build(SMALL)
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(tmp_path)}
-
-    def linuxkit(*words: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [*LINUXKIT, *words], env=env, capture_output=True, text=True, timeout=BOOT_S, check=False
-        )  # fmt: skip
-        assert done.returncode == status, done.stderr
-        return done.stdout + done.stderr
-
-    cache = ("--cache", str(workshop.cache))
-    linuxkit("run", "--detach", "--name", "box", "uml", str(system.sidecar), "--mem", "256", *cache)
-    try:
-        for _ in range(BOOT_S):
-            (box,) = json.loads(linuxkit("ps", "--json"))
-            if box["state"] == "ready":
-                break
-        assert box["state"] == "ready"
-        assert "LK0844" in linuxkit("ps", "box", status=2)  # refused at once
-        assert "kernel" in linuxkit("boot-report", "box")
-    finally:
-        linuxkit("stop", "box")
-    (box,) = json.loads(linuxkit("ps", "--json"))
-    assert box["result"]["power"] == "poweroff"

@@ -24,6 +24,7 @@ from linuxkit.disk.tools import HostTools
 from linuxkit.runners import disks, modules, terminal, warn
 from linuxkit.runners.identity import mac
 from linuxkit.runners.passt import Card
+from linuxkit.runners.relay import Relay
 from linuxkit.runners.running import Running, Wires
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _ARCH = "amd64"
 _REPORT = "/dev/ttyS1"
+_FIRST_CONTROL = 2  # /dev/ttyS2 and those behind it are the control ports
 _SCRATCH = "/dev/shm"  # noqa: S108 - inside, a file system of its own
 _DISKS = 8
 _SPARE_MIB = 16
@@ -52,6 +54,7 @@ class Host(NamedTuple):
     report: int
     drives: tuple[int, ...] = ()
     card: int | None = None  # the socket of its network card
+    controls: tuple[int, ...] = ()  # for callers of its init
 
 
 def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]:
@@ -61,11 +64,14 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
     """
     boot, _ = bootable(artifact)
     serial = boot.console.startswith("ttyS")
+    lines = dict(enumerate(host.controls, _FIRST_CONTROL))
+    control = ",".join(f"/dev/ttyS{number}" for number in lines)
     return (
         f"mem={options.memory_mib}M",
         f"initrd={_file(host.initrd)}",
         "con=null", "ssl=null", f"{'ssl0' if serial else 'con0'}=fd:0,fd:1",
         f"ssl1=fd:{host.report}",
+        *(f"ssl{number}=fd:{handle}" for number, handle in lines.items()),
         f"uml_dir={_SCRATCH}",
         *(() if options.reboot else ("noreboot",)),
         # "d": whatever it begins with, it is no layer over a file that it names itself.
@@ -73,6 +79,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         *(() if host.card is None else (f"virtio_uml.device={_file(host.card)}:1",)),
         *boot.cmdline.split(),
         f"linuxkit.report={_REPORT}",
+        *((f"linuxkit.control={control}",) if lines else ()),
     )  # fmt: skip
 
 
@@ -170,8 +177,8 @@ def start(
 ) -> Running:
     """Start the machine and come back at once; as that of the runner "qemu".
 
-    Nobody can call at ``lines``: there are no control ports.  Raises LK0802, LK0803 (a port),
-    LK0810, LK0813, LK0814, LK0816, and what fetching the tools raises.
+    Raises LK0802, LK0803 (a port), LK0810, LK0813, LK0814, LK0816, and what fetching the tools
+    raises.
     """
     options.check()
     refuse(artifact, options)
@@ -182,15 +189,18 @@ def start(
     state = options.state or artifact.directory / f"{artifact.name}-state"
     drives = disks.prepare(raw(options.disks), state)
     shut = cell(tools.program("bwrap").words, str(usr), options.memory_mib)
-    for line in lines:
-        _hang_up(line)
     with ExitStack() as ours, ExitStack() as theirs:
         mine, other = socket.socketpair()
         ours.enter_context(mine)
         theirs.enter_context(other)
         initrd = theirs.enter_context(_initrd(found, usr / "lib" / "uml" / "modules"))
         opened = tuple(theirs.enter_context(_open(drive.path)).fileno() for drive in drives)
-        host = Host(initrd.fileno(), other.fileno(), opened)
+        pairs = [socket.socketpair() for _ in lines]
+        for ends in pairs:
+            ours.enter_context(ends[0])
+            theirs.enter_context(ends[1])
+        controls = tuple(theirs_end.fileno() for _, theirs_end in pairs)
+        host = Host(initrd.fileno(), other.fileno(), opened, None, controls)
         after = []
         if options.network.kind == "user":
             card = _card(tools, options, str(state.absolute()))
@@ -202,9 +212,11 @@ def start(
         began = time.monotonic()
         process = proc.start(
             argv, stdin=proc.PIPE, stdout=proc.PIPE, stderr=proc.PIPE,
-            pass_fds=(host.initrd, host.report, *opened, *card_file),
+            pass_fds=(host.initrd, host.report, *opened, *card_file, *controls),
         )  # fmt: skip
         ours.pop_all()  # from here on they are the machine's
+        relays = [Relay(line, pair[0]) for line, pair in zip(lines, pairs, strict=True)]
+        after += [relay.close for relay in relays]
     machine = Running(
         process, argv, Wires(mine, None), began, terminal.show if attached else sink,
         emulator="user-mode Linux", deaths=_DEATHS, after=after,
@@ -216,12 +228,6 @@ def start(
 
 def _card(tools: Tools, options: Options, identity: str) -> Card:
     return Card(tools.program("passt").words, options.forwards, mac(identity))
-
-
-def _hang_up(line: int) -> None:
-    """Refuse callers at once, instead of never answering them."""
-    with socket.socket(fileno=os.dup(line)) as listener:
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def _open(path: Path) -> BinaryIO:

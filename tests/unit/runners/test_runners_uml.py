@@ -19,9 +19,10 @@ from linuxkit.runners.uml import Host
 from linuxkit.tree import compress, cpio
 
 COMMAND = (
-    "mem=512M initrd=/proc/self/fd/7 con=null ssl=null ssl0=fd:0,fd:1 ssl1=fd:4 uml_dir=/dev/shm"
+    "mem=512M initrd=/proc/self/fd/7 con=null ssl=null ssl0=fd:0,fd:1 ssl1=fd:4 ssl2=fd:11 ssl3=fd:12 uml_dir=/dev/shm"
     " noreboot ubd0d=/proc/self/fd/8,,disk0 ubd1d=/proc/self/fd/9,,disk1"
     " virtio_uml.device=/proc/self/fd/10:1 console=ttyS0 quiet linuxkit.report=/dev/ttyS1"
+    " linuxkit.control=/dev/ttyS2,/dev/ttyS3"
 )
 CELL = (
     "ld.so bwrap --unshare-all --unshare-user --disable-userns --cap-drop ALL --die-with-parent"
@@ -43,7 +44,7 @@ def artifact(arch: str = "amd64", console: str = "ttyS0", role: str = "initrd") 
 
 
 def test_golden_commands():
-    host = Host(initrd=7, report=4, drives=(8, 9), card=10)
+    host = Host(initrd=7, report=4, drives=(8, 9), card=10, controls=(11, 12))
     words = uml.command(artifact(), Options(memory_mib=512, reboot=False), host)
     assert shlex.join(words) == COMMAND
     assert shlex.join(uml.cell(("ld.so", "bwrap"), "/tools/usr", 512)) == CELL
@@ -56,6 +57,7 @@ def test_another_console_is_shown_too():
     assert "con0=fd:0,fd:1" in words
     assert "ssl0=fd:0,fd:1" not in words
     assert "noreboot" not in words
+    assert "linuxkit.control" not in " ".join(words)
     assert not [word for word in words if word.startswith(("ubd", "virtio"))]
 
 

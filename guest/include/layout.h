@@ -64,6 +64,7 @@
 	X(START, "start", MARK, 0, 0)               \
 	X(CLEAN, "clean", MARK, 0, 0)               \
 	X(MKDIR, "mkdir", STEP, 2, 2)               \
+	X(DEVICE, "device", STEP, 2, 2)             \
 	X(MOUNT, "mount", STEP, 5, 5)               \
 	X(MOUNT_ONCE, "mount-once", STEP, 5, 5)     \
 	X(UMOUNT, "umount", STEP, 1, 1)             \

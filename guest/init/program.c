@@ -71,13 +71,13 @@ static int do_mount(const struct record *record)
 			 (unsigned long)flags, *data ? data : NULL);
 }
 
-static int do_mkdir(const struct record *record)
+static unsigned octal_field(const struct record *record, unsigned index)
 {
 	unsigned mode = 0;
 
-	for (const char *s = record_field(record, 1); *s; s++)
+	for (const char *s = record_field(record, index); *s; s++)
 		mode = mode * 8 + (unsigned)(*s - '0');
-	return file_mkdirs(record_field(record, 0), mode);
+	return mode;
 }
 
 static void below_proc(struct text *ret, int pid, const char *name)
@@ -139,9 +139,14 @@ static _Noreturn void child(const struct table *table, const struct unit *unit, 
 			add_words(&command, record.fields, record.count);
 			do_exec(&command);
 		case RECORD_MKDIR:
-			done = do_mkdir(&record);
+			done = file_mkdirs(record.fields, octal_field(&record, 1));
 			if (done < 0)
 				give_up("cannot make the directory ", record.fields, done, FAILED);
+			break;
+		case RECORD_DEVICE:
+			done = sys_chmod(record.fields, octal_field(&record, 1));
+			if (done < 0)
+				give_up("this machine cannot give out ", record.fields, done, FAILED);
 			break;
 		case RECORD_MOUNT_ONCE:
 			if (unit->starts > 1)

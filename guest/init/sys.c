@@ -57,6 +57,7 @@ ssize_t sys_list(int fd, void *buffer, size_t size)
 }
 
 int sys_mkdir(const char *path, unsigned mode) { return result(mkdir(path, mode)); }
+int sys_chmod(const char *path, unsigned mode) { return result(chmod(path, mode)); }
 int sys_symlink(const char *target, const char *path) { return result(symlink(target, path)); }
 int sys_rename(const char *from, const char *to) { return result(rename(from, to)); }
 

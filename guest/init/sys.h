@@ -17,6 +17,7 @@ ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *buffer, size_t size);
 ssize_t sys_list(int fd, void *buffer, size_t size); /* getdents64(2) */
 int sys_mkdir(const char *path, unsigned mode);
+int sys_chmod(const char *path, unsigned mode);
 int sys_symlink(const char *target, const char *path);
 int sys_rename(const char *from, const char *to);
 int sys_remove(const char *path);

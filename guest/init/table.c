@@ -300,6 +300,7 @@ static bool check_step(const struct record *record, struct text *error)
 	unsigned choice = 0;
 
 	switch (record->kind) {
+	case RECORD_DEVICE:
 	case RECORD_MKDIR: /* the mode is octal, so it must have a leading zero */
 		for (const char *s = record_field(record, 1); *s; s++)
 			if (*s < '0' || *s > '7' || s - record_field(record, 1) > 4)

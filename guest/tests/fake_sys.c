@@ -255,6 +255,12 @@ int sys_mkdir(const char *path, unsigned mode)
 	return 0;
 }
 
+int sys_chmod(const char *path, unsigned mode)
+{
+	trace("chmod %s %o\n", path, mode);
+	return 0;
+}
+
 int sys_symlink(const char *target, const char *path)
 {
 	trace("symlink %s %s\n", target, path);

@@ -8,7 +8,7 @@
 
 static const char data[] = "linuxkit-boot-table\0" "1\0" "1 log-ring\0" "256\0" "1 log-file\0" "100\0"
 	"1 console-rate\0" "50\0" "2 unit\0services\0web\0" "1 pidfile\0/run/web.pid\0"
-	"1 log\0/var/log/web.log\0" "0 start\0" "2 mkdir\0/a/b\0" "0750\0"
+	"1 log\0/var/log/web.log\0" "0 start\0" "2 mkdir\0/a/b\0" "0750\0" "2 device\0/dev/x\0" "0666\0"
 	"5 mount\0src\0/t\0tmpfs\0" "5\0size=1\0" "5 mount\0\0/t\0\0" "262144\0\0" "3 exec\0/bin/x\0-a\0b\0"
 	"2 bind-ns\0net\0/run/netns/web\0" "4 link\0eth1\0\0\0container\0" "1 exec\0/bin/y\0" "0 clean\0" "1 umount\0/t\0" "0 end\0";
 static struct unit units[MAX_UNITS];
@@ -96,7 +96,7 @@ static void programs_do_their_steps(void)
 	fake.next_pid = 0; /* from here on we are the child */
 	if (!setjmp(fake.child_over))
 		(void)program_begin(&table, &units[0], &at, 9);
-	CHECK(fake_did("mkdir /a/b 750") && fake_did("mount src /t tmpfs 5 size=1"));
+	CHECK(fake_did("mkdir /a/b 750") && fake_did("chmod /dev/x 666") && fake_did("mount src /t tmpfs 5 size=1"));
 	CHECK(fake_did("mount - /t - 262144 -") && fake_did("exec /bin/x -a b"));
 	CHECK(!strstr(fake.trace, "/bin/y") && fake_did("exit 127"));
 	CHECK(strstr(fake.trace, "write 2: cannot start /bin/x: "));

@@ -81,6 +81,7 @@ static const struct {
 	{T(HEAD UNIT START "2 mkdir\0x\0" "0755\0" END), "no absolute path for mkdir"},
 	{T(HEAD UNIT START "2 mkdir\0/x\0" "0999\0" END), "bad mode for mkdir"},
 	{T(HEAD UNIT START "2 mkdir\0/x\0" "017777\0" END), "bad mode for mkdir"},
+	{T(HEAD UNIT START "2 device\0/dev/x\0" "666x\0" END), "bad mode for device"},
 	{T(HEAD UNIT START "5 mount\0s\0t\0\0" "0\0\0" END), "no absolute path for mount"},
 	{T(HEAD UNIT START "5 mount\0s\0/t\0\0" "x\0\0" END), "bad flags for mount"},
 	{T(HEAD UNIT START "2 bind-ns\0time\0/x\0" END), "bad word for bind-ns"},

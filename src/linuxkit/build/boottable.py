@@ -47,6 +47,7 @@ RECORDS = {
     "start": ("mark", 0, 0),
     "clean": ("mark", 0, 0),
     "mkdir": ("step", 2, 2),
+    "device": ("step", 2, 2),
     "mount": ("step", 5, 5),
     "mount-once": ("step", 5, 5),
     "umount": ("step", 1, 1),

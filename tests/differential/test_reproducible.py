@@ -42,7 +42,9 @@ BUILDS = (
     Command("web64", _portable(formats.GROUPS[0], {_CHECKED}), "arm64"),
     Command("other64", _portable(formats.GROUPS[1]), "arm64"),
     Command("full64", (_CHECKED,), "arm64"),
+    Command("card", formats.CARDS, "arm64"),
 )
+KERNELS = {(_CHECKED,): "@pkg:kernel-full", formats.CARDS: "@pkg:kernel-rpi"}
 ENTRY = "from linuxkit.cli.main import entry; raise SystemExit(entry())"
 # The tools get an environment of their own, so they are told of the other date there.
 CLOCK = """
@@ -60,7 +62,7 @@ def write_files(folder: Path, yml: str) -> None:
     text = (ROOT / "examples" / yml).read_text()
     text = text.replace("console=ttyS0", "console=ttyS0 linuxkit.version=1")  # raw-ab wants one
     for each in BUILDS:
-        kernel = "@pkg:kernel-full" if _CHECKED in each.formats else "@pkg:kernel"
+        kernel = KERNELS.get(each.formats, "@pkg:kernel")
         (folder / f"{each.name}.yml").write_text(text.replace('"@pkg:kernel"', f'"{kernel}"'))
 
 

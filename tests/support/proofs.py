@@ -25,8 +25,10 @@ _SPOKEN = {
     MADE: "made", SAME: "the same bytes from another", READ: "read by", HOLDS: "holds the same as",
     BOOTED: "booted:",
 }  # fmt: skip
-DIRECT, BIOS, UEFI = "kernel loaded directly", "BIOS", "UEFI"
-FIRMWARE = {"direct": (DIRECT,), "bios": (BIOS,), "uefi": (UEFI,), "any": (BIOS, UEFI)}
+DIRECT, BIOS, UEFI, PI = "kernel loaded directly", "BIOS", "UEFI", "Raspberry Pi"
+FIRMWARE = {
+    "direct": (DIRECT,), "bios": (BIOS,), "uefi": (UEFI,), "any": (BIOS, UEFI), "rpi": (PI,),
+}  # fmt: skip
 """What boot facts call it, and what the page does."""
 
 
@@ -139,7 +141,7 @@ def _firmware(
     for shown in (mine, *alike.values()):
         found |= {name for by in _named(shown, MADE) for name in FIRMWARE.get(by, ())}
         found |= {by.partition(", ")[0] for by in _named(shown, BOOTED)}
-    return [name for name in (DIRECT, BIOS, UEFI) if name in found] or [""]
+    return [name for name in (DIRECT, BIOS, UEFI, PI) if name in found] or [""]
 
 
 def _booted(

@@ -23,7 +23,9 @@ _MAX_12, _MAX_16 = 4084, 65524  # clusters
 _FAT16, _FAT32 = 16, 32
 _ROOT_ENTRIES = 512
 _MAX_FILE = (4 << 30) - 1
+_MAX_CLUSTER = 1 << 15  # bytes
 _SPARE = 16  # clusters, for folders
+_LEAST_32 = _MAX_16 + _SPARE
 
 
 class Geometry(NamedTuple):
@@ -34,14 +36,10 @@ class Geometry(NamedTuple):
     sectors: int  # of the whole
 
 
-def geometry(sizes: list[int]) -> Geometry:
-    """The smallest file system for files of these sizes in bytes."""
-    cluster = 2048
-    while True:
-        clusters = sum(-(-size // cluster) for size in sizes) + _SPARE + len(sizes)
-        if clusters <= _MAX_16 - _SPARE or cluster == 1 << 15:
-            break
-        cluster *= 2
+def geometry(sizes: list[int], *, fat32: bool = False) -> Geometry:
+    """The smallest file system for files of these sizes in bytes; ``fat32``: it must be that."""
+    cluster = _cluster_of_fat32(sizes) if fat32 else _cluster(sizes)
+    clusters = max(_clusters(sizes, cluster), _LEAST_32 if fat32 else 0)
     bits = _FAT16 if clusters <= _MAX_16 - _SPARE else _FAT32
     if clusters <= _MAX_12 - _SPARE:
         bits = 12
@@ -56,6 +54,26 @@ def geometry(sizes: list[int]) -> Geometry:
     return Geometry(bits, cluster, sectors + -sectors % 2048)
 
 
+def _clusters(sizes: list[int], cluster: int) -> int:
+    return sum(-(-size // cluster) for size in sizes) + _SPARE + len(sizes)
+
+
+def _cluster(sizes: list[int]) -> int:
+    """The smallest one with which FAT12 or FAT16 will do, if any will."""
+    cluster = 2048
+    while cluster < _MAX_CLUSTER and _clusters(sizes, cluster) > _MAX_16 - _SPARE:
+        cluster *= 2
+    return cluster
+
+
+def _cluster_of_fat32(sizes: list[int]) -> int:
+    """The largest one with which there are enough of them."""
+    cluster = _SECTOR
+    while cluster < _MAX_CLUSTER and _clusters(sizes, 2 * cluster) >= _LEAST_32:
+        cluster *= 2
+    return cluster
+
+
 def make(
     content: Mapping[str, tuple[BinaryIO, int]],
     out: BinaryIO,
@@ -64,16 +82,17 @@ def make(
     tools: Tools,
     *,
     room: int = 0,
+    fat32: bool = False,
 ) -> int:
     """Write a file system with ``content`` (path → open file, bytes) to the empty file ``out``.
 
-    A file of ``room`` bytes fits in later.  Returns its size in bytes, a multiple of 1 MiB.  Raises
-    LK0743 for a file that FAT cannot hold.
+    A file of ``room`` bytes fits in later; ``fat32``: it is that, however small.  Returns its size
+    in bytes, a multiple of 1 MiB.  Raises LK0743 for a file that FAT cannot hold.
     """
     for path, (_, size) in content.items():
         if size > _MAX_FILE:
             raise Error("LK0743", f"{path} is larger than the 4 GiB a file of FAT may have")
-    shape = geometry([room, *(size for _, size in content.values())])
+    shape = geometry([room, *(size for _, size in content.values())], fat32=fat32)
     out.truncate(shape.sectors * _SECTOR)
     image = tools_.handle(out.fileno())
     handles = [out.fileno(), *(file.fileno() for file, _ in content.values())]

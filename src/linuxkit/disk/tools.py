@@ -63,6 +63,13 @@ DATA: Mapping[tuple[str, str], Data] = {
         for name, file in (("stub", "linux{}.efi.stub"), ("loader", "systemd-boot{}.efi"))
         for arch in ("amd64", "arm64")
     },
+    ("raspberry-pi", "arm64"): Data("raspberry-pi", "usr/lib/raspi-firmware", "raspi-firmware"),
+    ("raspberry-pi-licence", "arm64"): Data(
+        "raspberry-pi", "usr/share/doc/raspi-firmware/copyright", "raspi-firmware"
+    ),
+    ("u-boot-rpi3", "arm64"): Data(
+        "raspberry-pi", "usr/lib/u-boot/rpi_3/u-boot.bin", "u-boot-rpi"
+    ),
     ("grub", "amd64"): Data("grub-pc", "usr/lib/grub/i386-pc", "grub-pc-bin"),
     ("uml", "amd64"): Data("uml", "usr", "user-mode-linux"),
     ("firmware", "amd64"): Data("firmware", "usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
@@ -137,6 +144,8 @@ _SPOKEN = {
     "stub": "EFI stub", "loader": "EFI boot loader", "grub": "boot loader for a BIOS",
     "firmware": "UEFI firmware", "firmware-variables": "UEFI firmware",
     "firmware-secure": "UEFI firmware with Secure Boot", "uml": "user-mode Linux",
+    "raspberry-pi": "firmware of Raspberry Pis", "u-boot-rpi3": "U-Boot",
+    "raspberry-pi-licence": "firmware of Raspberry Pis",
 }  # fmt: skip
 
 

@@ -51,13 +51,15 @@ _TABLE = {
     "ova": ("containers", "Ova", "a virtual machine with its disk, for VMware and others"),
     "raw-verity": ("verity", "RawVerity", "a disk for UEFI whose read-only root is checked"),
     "raw-ab": ("slots", "RawAb", "a disk for UEFI that can be updated and falls back"),
+    "rpi": ("rpi", "Rpi", "a card for the Raspberry Pi 3, 4 and 5"),
+    "rpi3": ("rpi3", "Rpi3", "the files of a card for the Raspberry Pi 3, as upstream has them"),
     "microvm": ("microvm", "Microvm", "unpacked kernel and erofs root, for Firecracker and others"),
     "oci": ("oci", "Oci", "kernel, initramfs and command line as an artifact for registries"),
     "uki": ("efi", "Uki", "a unified kernel image: one program for UEFI"),
 }  # fmt: skip
 
 
-_SAME_FILE = ({"kernel+iso", "iso-bios"}, {"vhd", "dynamic-vhd"})
+_SAME_FILE = ({"kernel+iso", "iso-bios"}, {"vhd", "dynamic-vhd"}, {"tar", "rpi3"})
 """Formats that upstream has given one file name."""
 
 
@@ -69,7 +71,7 @@ SIGNED = (
 
 DISKS = (
     "raw-bios", "raw-efi", "qcow2-bios", "qcow2-efi", "vmdk", "vhd", "dynamic-vhd", "vhdx", "aws",
-    "gcp", "ova", "raw-verity", "raw-ab",
+    "gcp", "ova", "raw-verity", "raw-ab", "rpi",
 )  # fmt: skip
 """Formats with a disk, which may be made larger than what is on it."""
 

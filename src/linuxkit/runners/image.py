@@ -22,7 +22,7 @@ _ROLES = {
 _CONSOLE = re.compile(r"(?:^|\s)console=([A-Za-z0-9]+)")
 _MAX_CMDLINE = 1 << 16
 # Of several formats of one system: the one that starts soonest.
-_ORDER = ("direct", "bios", "any", "uefi")
+_ORDER = ("direct", "bios", "any", "uefi", "rpi")
 
 
 def locate(wanted: str | Path, arch: str = "", *, cd: bool = False) -> Artifact:

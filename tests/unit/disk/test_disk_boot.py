@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import subprocess
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from linuxkit.base.errors import Error
-from linuxkit.disk import bios, fat, uki
+from linuxkit.disk import bios, fat, uimage, uki
 from linuxkit.tree.entry import Bytes
 from support.pe import smallest_stub
 
@@ -66,9 +67,10 @@ def test_what_is_no_stub_is_refused(data, why):
     assert caught.value.code == "LK0742"
 
 
-@given(st.lists(st.integers(0, 3 << 30), max_size=6))
-def test_fat_has_room_and_the_kind_that_its_clusters_say(sizes):
-    shape = fat.geometry(sizes)
+@given(st.lists(st.integers(0, 3 << 30), max_size=6), st.booleans())
+def test_fat_has_room_and_the_kind_that_its_clusters_say(sizes, wide):
+    shape = fat.geometry(sizes, fat32=wide)
+    assert shape.bits == 32 or not wide
     per_cluster = shape.cluster // 512
     reserved, root = (32, 0) if shape.bits == 32 else (1, 32)
     # The least that a formatter's rounding leaves, and the most without any.
@@ -78,6 +80,21 @@ def test_fat_has_room_and_the_kind_that_its_clusters_say(sizes):
         assert clusters >= sum(-(-size // shape.cluster) for size in sizes)
         if shape.bits != 32:
             assert clusters <= {12: 4084, 16: 65524}[shape.bits] + 1024 // per_cluster + 2048
+        else:
+            assert clusters > 65524
+            assert shape.cluster == 512 or sum(sizes) > 31 << 20
+
+
+def test_headers_for_u_boot():
+    """As mkimage(1) writes them; tests/differential has it look at whole ones."""
+    made = b"".join(uimage.Image(uimage.KERNEL, Bytes(b"abc"), "Linux", uimage.GZIP, 0x80000).chunks())
+    assert (len(made), made[64:]) == (67, b"abc")
+    magic, own, time, size, load, entry, checksum, *kinds = struct.unpack(">7I4B32s", made[:64])
+    assert (magic, time, size, load, entry) == (0x27051956, 1492533000, 3, 0x80000, 0x80000)
+    assert checksum == zlib.crc32(b"abc")
+    assert own == zlib.crc32(made[:4] + bytes(4) + made[8:64])
+    assert kinds == [5, 22, 2, 1, b"Linux".ljust(32, b"\0")]
+    assert b"".join(uimage.script("x\n", "X").chunks())[64:] == b"\0\0\0\2\0\0\0\0x\n"
 
 
 def test_a_bios_loader_is_told_what_to_start():

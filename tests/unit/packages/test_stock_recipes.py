@@ -18,7 +18,7 @@ PACKAGES = HERE / "packages"
 NAMES = sorted(path.parent.name for path in PACKAGES.glob("*/build.yml"))
 PROMISED = {
     "busybox", "ca-certificates", "crun", "crun-static", "dhcpcd", "format", "getty", "init", "kernel",
-    "kernel-hardened", "kernel-metal", "kernel-microvm", "mount",
+    "kernel-hardened", "kernel-metal", "kernel-microvm", "kernel-rpi", "mount",
     "nginx", "ntpd", "poweroff", "redis", "rngd", "runc", "sshd", "sysctl",
 }  # fmt: skip
 
@@ -37,6 +37,8 @@ COMPILED = {
 }  # fmt: skip
 # Those that are locked for two architectures only.
 LOCKED = {"containerd": {"amd64", "arm64"}}
+# Those for the boards of one architecture.
+BOARDS = {"kernel-rpi": {"arm64"}}
 # Those for machines that start by UEFI as our tools know it.
 UEFI = {name: {"amd64", "arm64"} for name in ("state", "update")}
 
@@ -87,9 +89,10 @@ def test_header_says_what_it_is_for(name):
 def test_made_for_every_architecture(name):
     assert "\narches: " in text_of(name)
     says = load(name).says
-    assert set(says.arches) == {**COMPILED, **LOCKED, **UEFI}.get(name, set(platform.names()))
+    special = {**COMPILED, **LOCKED, **UEFI, **BOARDS}
+    assert set(says.arches) == special.get(name, set(platform.names()))
     if says.kernel:
-        assert set(says.kernel.packages) == set(platform.names())
+        assert set(says.kernel.packages) == set(says.arches)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,23 +1,25 @@
 #!/bin/sh
 # Takes updates of the whole system, and says of a new one that it is good.
 #
-#   update watch [SOURCE [SECONDS]]   judge the version that runs; then look for newer ones
-#   update apply SOURCE               take the version there is, to be started with the next boot
-#   update good                       the version that runs is to stay
-#   update rollback                   the one before it is to start next
-#   update status                     what lies on the disk
-#
-# SOURCE is http://HOST[:PORT]/NAME:TAG (a registry) or a folder with an OCI layout.
-#
 # A version is one file in EFI/Linux of the EFI system partition, named by the Boot Loader Specification:
 # linuxkit_VERSION+LEFT-DONE.efi as long as it is on trial.  No moment of this program may leave the disk
 # without a version that starts.  So the file that runs is never touched, a new one is no program until
 # its first sector is there, which is written last, and one that goes loses that sector first.
 set -u
 
+usage='usage: update watch [SOURCE [SECONDS]] | apply SOURCE | good | rollback | status
+  watch     judge the version that runs; then look for newer ones, every hour or SECONDS
+  apply     take the version there is, to be started with the next boot
+  good      the version that runs is to stay
+  rollback  the one before it is to start next; the one that runs is not taken again
+  status    what lies on the disk: good, trial (not judged yet), failed, unfinished
+SOURCE is https://HOST[:PORT]/NAME:TAG (a registry; http too) or a folder with an OCI layout.'
+
 sector=512
 name=linuxkit
 key=${UPDATE_KEY:-/etc/linuxkit/update.pub}
+# wget leaves TLS to openssl, which believes these authorities and no others.
+export SSL_CERT_FILE="${UPDATE_CA:-/etc/linuxkit/update-ca.crt}" SSL_CERT_DIR=/nowhere
 tries=${UPDATE_TRIES:-3}
 limit=${UPDATE_LIMIT:-180}   # seconds until a version on trial must be well
 settle=${UPDATE_SETTLE:-10}  # seconds for which it must stay so
@@ -155,10 +157,11 @@ clean_up() { # RUNNING
 
 fetch() { # SOURCE PATH LIMIT
 	case "$1" in
-	http://*)
-		root=${1#http://}
+	http://* | https://*)
+		root=${1#*://}
 		host=${root%%/*} repository=${root#*/}
-		timeout 600 wget -q -T 30 -O - --header "Accept: $accept" "http://$host/v2/${repository%:*}/$2" | head -c "$3"
+		timeout 600 wget -q -T 30 -O - --header "Accept: $accept" \
+			"${1%%:*}://$host/v2/${repository%:*}/$2" | head -c "$3"
 		;;
 	*) head -c "$3" "$1/$2" ;;
 	esac
@@ -166,9 +169,23 @@ fetch() { # SOURCE PATH LIMIT
 
 blob() { # SOURCE HEX LIMIT
 	case "$1" in
-	http://*) fetch "$1" "blobs/sha256:$2" "$3" ;;
+	http://* | https://*) fetch "$1" "blobs/sha256:$2" "$3" ;;
 	*) fetch "$1" "blobs/sha256/$2" "$3" ;;
 	esac
+}
+
+# BusyBox 1.37 has openssl check an address together with its port, which no certificate has.
+is_address() { # SOURCE
+	echo "$1" | grep -Eq '^https://([0-9.]+|\[.*)(:|/|$)'
+}
+
+# Why the server's certificate is refused; wget does not say.
+refusal() { # SOURCE
+	case "$1" in https://*) ;; *) return ;; esac
+	server=${1#https://} server=${server%%/*}
+	case "$server" in *:*) ;; *) server=$server:443 ;; esac
+	timeout 30 openssl s_client -connect "$server" -verify_hostname "${server%:*}" -verify_return_error </dev/null 2>&1 |
+		sed -n 's/^verify error:num=[0-9]*:/: /p' | head -n 1
 }
 
 is_digest() {
@@ -187,9 +204,10 @@ part() { # FILE TYPE
 
 # Leaves the table in $work/table, once the key's owner has signed it.  What lists it is believed nothing.
 fetch_table() { # SOURCE
+	if is_address "$1"; then die "$1 has an address: write the name that the server's certificate is for"; fi
 	case "$1" in
-	http://*/*:*) fetch "$1" "manifests/${1##*:}" $max_chunk >"$work/manifest" ;;
-	http://*) die "$1 names no tag: write http://HOST[:PORT]/NAME:TAG" ;;
+	http://*/*:* | https://*/*:*) fetch "$1" "manifests/${1##*:}" $max_chunk >"$work/manifest" ;;
+	http://* | https://*) die "$1 names no tag: write https://HOST[:PORT]/NAME:TAG" ;;
 	*)
 		fetch "$1" index.json $max_chunk >"$work/index" || die "$1 holds no update"
 		listed=$(part "$work/index" "$accept")
@@ -199,7 +217,7 @@ fetch_table() { # SOURCE
 	esac
 	table=$(part "$work/manifest" $type.table.v1)
 	signature=$(part "$work/manifest" $type.signature.v1)
-	if ! is_digest "$table" || ! is_digest "$signature"; then die "there is no update at $1"; fi
+	if ! is_digest "$table" || ! is_digest "$signature"; then die "there is no update at $1$(refusal "$1")"; fi
 	blob "$1" "$table" $max_table >"$work/table"
 	blob "$1" "$signature" 4096 >"$work/signature"
 	[ -f "$key" ] || die "no key is built in: put one at $key"
@@ -416,8 +434,9 @@ case "${1:-} $#" in
 'good 1') good ;;
 'rollback 1') rollback ;;
 'status 1') status ;;
+'help 1' | '-h 1' | '--help 1') echo "$usage" ;;
 *)
-	echo 'usage: update watch [SOURCE [SECONDS]] | update apply SOURCE | update good | update rollback | update status' >&2
+	echo "$usage" >&2
 	exit 2
 	;;
 esac

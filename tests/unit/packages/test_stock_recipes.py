@@ -272,6 +272,13 @@ def test_script_refuses(run, script, args, status, message):
     assert message in err
 
 
+def test_update_tells_what_it_can_do(run):
+    code, out, err = run("update/update.sh", "help")
+    assert (code, err) == (0, "")
+    for word in ("watch", "apply", "good", "rollback", "status"):
+        assert f"\n  {word} " in out
+
+
 def test_a_condition_that_does_not_hold_is_no_failure(run):
     code, out, err = run("swap/swap.sh", "--path", "/var/a", "--size", "1M", "--condition", "part:/no/mount")
     assert (code, err) == (0, "")

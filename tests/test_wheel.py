@@ -60,7 +60,9 @@ def test_what_is_in_it(wheel):
         re.sub(rf"^({'|'.join(SHIPPED)})/", r"linuxkit/data/\1/", name).removeprefix("src/")
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
-    programs = "confine ctr-runtime init learn logs metadata service stage vsudd".split()
+    programs = (
+        "confine", "ctr-runtime", "init", "learn", "logs", "metadata", "service", "stage", "vsudd",
+    )  # fmt: skip
     expected |= {f"linuxkit/data/guest/amd64/{name}" for name in programs}
     about = {name for name in members if ".dist-info/" in name}
     assert set(members) - about == expected

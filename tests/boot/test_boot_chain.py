@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -22,10 +23,19 @@ FULL = HEAD.replace("@pkg:kernel", "@pkg:kernel-full")
 STATE = '  - {name: state, image: "@pkg:state", command: [/usr/bin/state, /var/lib/state]}\n'
 # A program of the image runs; the same one from a place that can be written does not (126, not 127).
 RUN = (
+    "echo kernel: $(cat /host/sys/class/tpm/tpm0/pcr-sha256/11); "
     "busybox echo own; cd /host/var/lib/state; echo marker-$((1234567 * 891))-of-the-state | tee mark; sync; for at in /tmp/x /host/var/lib/state/x; do "
     "cp /bin/busybox $at; chmod 755 $at; $at; echo $at $?; done"
 )
+# The tools of the TPM: a register, random numbers, a secret that it seals; and the service, which says whose it is.
+ASK = (
+    "tpm2_pcrread sha256:11 && for n in 1 2; do echo random $(tpm2_getrandom --hex 16); done && "
+    "tpm2_createprimary -Q -G ecc -c key && echo a-secret | tpm2_create -Q -C key -i - -u public -r private && "
+    "tpm2_load -Q -C key -u public -r private -c sealed && echo unsealed $(tpm2_unseal -c sealed) || exit; "
+    "tss >said & while ! [ -s said ]; do kill -0 $! || exit; sleep 1; done; kill $!; wait $! && read -r line <said && echo $line"
+)
 NODE = FULL + "onboot:\n" + STATE.replace("name:", "onFailure: continue, name:")
+NODE += f'  - {{name: ask, image: "@pkg:tss", command: [/bin/sh, -c, {ASK!r}]}}\n'
 NODE += step("run", RUN, tmpfs='["/tmp:exec"]')
 
 
@@ -73,6 +83,12 @@ def test_only_signed_programs_run_and_the_tpm_opens_the_state_for_them(need, wor
     machine = boot(artifact._replace(directory=tmp_path), **machine_of)
     text = ended(machine)
     assert "is open at /var/lib/state" in text
+    registers = re.findall(r"] *11 *: 0x([0-9A-F]{64})\s*$", text, re.MULTILINE)
+    assert registers
+    assert registers == re.findall(r"] kernel: ([0-9A-F]{64})\s*$", text, re.MULTILINE)
+    assert len(set(re.findall(r"] random ([0-9a-f]{32})\s*$", text, re.MULTILINE))) == 2
+    assert "] unsealed a-secret" in text
+    assert "] tss: TPM 2.0 of SW" in text
     assert "] own" in text
     assert "/tmp/x 126" in text
     assert "/host/var/lib/state/x 126" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from support.machines import HEAD
@@ -20,6 +22,14 @@ def service(name: str, script: str, *keys: str) -> str:
 
 
 FAST = "backoff: {first: 100ms, most: 200ms}"
+# What somebody in the machine asks of PID 1, each answer in its turn.
+ASKS = (
+    "set -ex; S=/host/usr/bin/service; $S list | grep services/web; $S status web | grep ready; "
+    "$S logs toy | grep a.toy; $S restart toy; $S status toy | grep running; "
+    "$S stop toy; $S status toy | grep stopped; "
+    "$S exec web /bin/echo from-inside; echo all-was-answered; exec sleep 1000"
+)
+
 
 def states(machine, unit: str) -> list[str]:
     return [r.state for r in machine.records if r.event == "unit" and r.name == unit]
@@ -62,6 +72,8 @@ def test_troublesome_services(workshop, boot):
         + service("floods", "yes a line of a flood that does not end | head -c 3000000; sleep 1000")
         + service("deaf", "trap '' TERM; while :; do sleep 1; done", "stop: {grace: 1s}")
         + service("fills", "dd if=/dev/zero of=/var/full bs=64k; sleep 1000", "binds: ['/var:/var']")
+        + service("toy", "echo a toy; sleep 1000")
+        + service("asks", ASKS, "after: [toy, web]", "binds: ['/:/host', '/run/linuxkit:/run/linuxkit']")
         + service("orphans", "i=0; while [ $i -lt 300 ]; do (true &) ; i=$((i+1)); done; sleep 1000", "pid: host")
     )
     machine = boot(workshop.build(yml))
@@ -69,7 +81,12 @@ def test_troublesome_services(workshop, boot):
     until(machine, lambda: count(machine, "services/sick", "restarting") >= 1, "sick is found out")
     until(machine, lambda: count(machine, "services/eats", "restarting") >= 1, "eats is killed")
     until(machine, lambda: "failed" in states(machine, "services/crash"), "crash is given up")
+    until(machine, lambda: b"all-was-answered" in machine.console, "asks has asked")
     assert states(machine, "services/web") == ["starting", "running", "ready"]
+    assert states(machine, "services/toy") == ["starting", "running", "restarting", "starting", "running", "stopped"]
+    # the summary of the boot, with what failed on the way and why
+    assert re.search(rb"linuxkit: up after \d+ ms; services: 12, failed units: \d", machine.console)
+    assert b"onboot/000-slow: failed, took too long" in machine.console
     machine.poweroff()
     result = machine.wait(120)
     assert result.power == "poweroff"
@@ -78,3 +95,15 @@ def test_troublesome_services(workshop, boot):
     # On a busy machine it may have ended before anybody sees that it runs.
     ends = (["starting", "running", "exited"], ["starting", "exited"])
     assert states(machine, "onshutdown/000-bye") in ends
+
+
+@pytest.mark.any_kernel
+def test_a_critical_service_takes_the_machine_with_it(workshop, boot):
+    yml = HEAD + "services:\n"
+    yml += service("vital", "sleep 1; exit 3", "critical: true", "backoff: {first: 100ms, most: 100ms, limit: 2}")
+    yml += service("other", "sleep 1000")
+    machine = boot(workshop.build(yml))
+    result = machine.wait(BOOT_S)
+    assert result.power == "reboot"
+    assert states(machine, "services/vital") == ["starting", "running", "restarting", "starting", "running", "failed"]
+    assert states(machine, "services/other")[-1] == "stopped"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import time
@@ -161,6 +162,30 @@ def test_who_does_not_listen_is_killed_after_its_grace(world):
     assert world.wait(unit="onshutdown/000-bye", state="starting")["t"] >= killed["t"]
 
 
+def test_the_signal_that_asks_is_the_units_own(world):
+    world.start(unit("services", "web", "wait", more=[("stop-signal", str(int(signal.SIGINT)))]))
+    world.wait(event="boot", state="ready")
+    world.send(b"poweroff\n")
+    assert world.ended() == 0
+    assert world.wait(unit="services/web", state="stopped")["signal"] == signal.SIGINT
+
+
+def test_the_console_sums_the_boot_up(world):
+    """With the host listening, only what failed and why."""
+    world.start(
+        unit("onboot", "000-net", "exit", "0"),
+        unit("onboot", "001-bad", "fail", "out of cheese", policy="continue"),
+        unit("services", "web", "wait"),
+        unit("services", "quits", "exit", "3"),
+    )
+    world.wait(event="boot", state="ready")
+    world.send(b"poweroff\n")
+    assert world.ended() == 0
+    summed = world.console[world.console.index("linuxkit: up after ") :].splitlines()
+    assert re.fullmatch(r"linuxkit: up after \d+ ms; services: 2, failed units: 2", summed[0])
+    assert summed[1:3] == ["linuxkit:   onboot/001-bad: failed, status 5", "linuxkit:   services/quits: failed, status 3"]
+
+
 def test_leftovers_end_too(world):
     """A process outside of any unit's main process is asked, then killed."""
     world.start(
@@ -219,6 +244,28 @@ def test_a_flood_of_output(world):
     assert 20 < len(shown) < 2000
     world.send(b"poweroff\n")
     assert world.ended() == 0
+
+
+def test_half_a_minute_of_flood(world):
+    """A unit says as much as it can: others start and end in their time, and nothing grows."""
+    world.start(
+        unit("services", "flood", "flood", str(1 << 40)),
+        unit("services", "quits", "flaky", "/out/tries", "1000000", more=[("restart", "always"), ("back-off", "200", "200", "0", "60000")]),
+        head=[("log-file", "65536"), ("parallel", "2")],
+    )  # fmt: skip
+    world.wait(event="boot", state="ready")
+    before, end = world.open_files(), time.monotonic() + 30
+    world.until(lambda: time.monotonic() > end, timeout_s=60)
+    assert world.states("services/flood") == ["starting", "running"]
+    assert world.states("services/quits").count("restarting") > 10  # of 150 with nobody else there
+    assert memory_kib(world.pid) <= 4096
+    assert world.open_files() <= before + 4
+    shown = sum(len(line) for line in world.console.splitlines() if line.startswith("[flood]"))
+    assert shown < 4096 * (30 + 60)  # the rate, and what may come at once, on a machine that is late
+    world.send(b"poweroff\n")
+    assert world.ended() == 0
+    sizes = [(world.out / name).stat().st_size for name in ("flood.log", "flood.log.1")]
+    assert max(sizes) <= 65536
 
 
 def test_garbage_on_the_port(world):

@@ -44,8 +44,8 @@ FLAGS = (
 )  # fmt: skip
 PROGRAMS = {
     "init": 150 * 1024, "service": 150 * 1024, "confine": 64 * 1024, "learn": 64 * 1024,
-    "stage": 64 * 1024, "metadata": 96 * 1024, "ctr-runtime": 64 * 1024, "logs": 128 * 1024,
-    "vsudd": 64 * 1024,
+    "secrets": 64 * 1024, "stage": 64 * 1024, "metadata": 96 * 1024, "ctr-runtime": 64 * 1024,
+    "logs": 128 * 1024, "vsudd": 64 * 1024,
 }  # fmt: skip
 """Name → how many bytes it may have; its files are below ``guest`` and ``include``."""
 

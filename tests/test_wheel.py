@@ -61,7 +61,8 @@ def test_what_is_in_it(wheel):
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
     programs = (
-        "confine", "ctr-runtime", "init", "learn", "logs", "metadata", "service", "stage", "vsudd",
+        "confine", "ctr-runtime", "init", "learn", "logs", "metadata", "secrets", "service", "stage",
+        "vsudd",
     )  # fmt: skip
     expected |= {f"linuxkit/data/guest/amd64/{name}" for name in programs}
     about = {name for name in members if ".dist-info/" in name}

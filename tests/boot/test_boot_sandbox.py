@@ -8,13 +8,14 @@ import pytest
 
 from linuxkit.base import syscalls
 from linuxkit.build.sandbox import learned, policy, ranges
+from linuxkit.runners.options import Secret
 from support import probe
 from support.machines import HEAD, OTHER_KERNEL
 from support.tools import need
 
-pytestmark = [pytest.mark.boot, pytest.mark.slow]
+pytestmark = [pytest.mark.boot, pytest.mark.slow, pytest.mark.timeout(900)]
 
-BOOT_S = 240
+BOOT_S = 420
 
 YML = (
     HEAD
@@ -92,6 +93,34 @@ services:
     restart: "no"
     image: test/probe:1
     command: ["/probe", "devour"]
+  - name: keeper
+    profile: strict
+    image: "@pkg:busybox"
+    uid: 7
+    gid: 8
+    secrets: [token, other]
+    command: ["/bin/sh", "-c", "cd /run/secrets; for f in *; do echo $f $(stat -c %a:%u:%g $f) $(cat $f); done; stat -fc 'fs %T' .; touch x 2>/dev/null || echo full yes; sleep 10000"]
+  - name: sharer
+    image: "@pkg:busybox"
+    readonly: true
+    secrets: [token]
+    command: ["/bin/sh", "-c", "echo token $(cat /run/secrets/*); sleep 10000"]
+  - name: keyless
+    profile: strict
+    image: "@pkg:busybox"
+    command: ["/bin/sh", "-c", "ls /run/secrets 2>/dev/null; echo has $(ls -A /run 2>/dev/null); sleep 10000"]
+  - name: lacking
+    profile: strict
+    restart: "no"
+    image: "@pkg:busybox"
+    secrets: [token, forgotten]
+    command: ["/bin/echo", "started"]
+  - name: spy
+    image: "@pkg:busybox"
+    pid: host
+    after: [keeper, sharer, keyless]
+    command: ["/bin/sh", "-c", "echo env $(grep -l s3cre[t] /proc/*/environ 2>/dev/null); cd /host/services; echo files $(grep -sl s3cre[t] */secrets/* */*.json); echo over; sleep 10000"]
+    binds: ["/containers:/host:ro,rbind"]
   - name: look
     image: "@pkg:busybox"
     command: ["/bin/sh", "-c", "sleep 5; cd /host/tight; for f in memory.max memory.swap.max memory.oom.group pids.max cpu.max cpu.weight; do echo $f $(cat $f); done; sleep 1000"]
@@ -112,7 +141,12 @@ def said(workshop, tmp_path_factory):
     probe.install(workshop, folder)
     seen = sorted(policy.policy("amd64").known & syscalls.numbers("amd64").keys() - UNSEEN)
     (folder / "list").write_bytes(learned.encode({"amd64": dict.fromkeys(seen, 1)}))
-    with workshop.boot(YML.replace("LIST", str(folder / "list")), memory_mib=768) as machine:
+    secrets = []
+    for name in ("token", "other"):
+        (folder / name).write_text(f"s3cret-{name}")
+        secrets.append(Secret(name, folder / name))
+    text = YML.replace("LIST", str(folder / "list"))
+    with workshop.boot(text, memory_mib=768, secrets=tuple(secrets)) as machine:
         machine.wait_ready(timeout_s=BOOT_S)
         deadline = time.monotonic() + BOOT_S
         while not finished(machine.console):
@@ -126,7 +160,8 @@ def said(workshop, tmp_path_factory):
 
 
 def finished(console: bytes) -> bool:
-    return all(f"[{name}] done ok".encode() in console for name in PROBES) and b"cpu.weight" in console
+    probed = all(f"[{name}] done ok".encode() in console for name in PROBES)
+    return probed and b"cpu.weight" in console and b"[spy] over" in console
 
 
 # Control of docs/explanation/sandbox.md, the probe, what becomes of it in containers: "tight" is
@@ -295,4 +330,24 @@ def test_who_takes_too_much_memory_ends_alone(said):
     """Control 23."""
     _, records = said
     ended = [(r.name, r.signal) for r in records if r.event == "unit" and r.state == "failed"]
-    assert ended == [("services/hungry", 9)]
+    assert ("services/hungry", 9) in ended
+    assert {name for name, _ in ended} == {"services/hungry", "services/lacking"}
+
+
+def test_secrets_are_for_one_service(said):
+    """Control 32."""
+    found, _ = said
+    assert found["keeper"] == {
+        "other": "400:7:8 s3cret-other", "token": "400:7:8 s3cret-token", "fs": "tmpfs", "full": "yes",
+    }  # fmt: skip
+    assert found["sharer"] == {"token": "s3cret-token"}
+    assert found["keyless"] == {"has": ""}
+    assert found["spy"]["env"] == ""
+    assert found["spy"]["files"] == "sharer/secrets/token"  # both are root of the machine
+
+
+def test_a_service_does_not_start_without_its_secret(said):
+    found, records = said
+    (failed,) = [r for r in records if r.name == "services/lacking" and r.state == "failed"]
+    assert failed.detail == 'the secret "forgotten" was not given to this machine'
+    assert "lacking" not in found or "started" not in found["lacking"]

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error, printable, raise_all
-from linuxkit.build import mountflags
+from linuxkit.build import mountflags, secrets
 from linuxkit.build.boottable import (
     MAX_LINK_KIND,
     MAX_LINK_NAME,
@@ -70,6 +70,8 @@ class Unit(NamedTuple):
     after: tuple[tuple[str, str], ...] = ()  # sections and names of units that come before
     requires: tuple[tuple[str, str], ...] = ()  # those of them it cannot do without
     confine: tuple[str, ...] = ()  # stands before every program that is run in the container
+    secrets: tuple[str, ...] = ()
+    first_id: int = 0  # of the container's own range of ids; 0: they are the system's
 
     def __str__(self) -> str:
         return f"{self.section}/{printable(self.name)}"
@@ -280,6 +282,17 @@ def _prepare(unit: Unit) -> Iterator[Record]:
         yield "mkdir", _below(unit, str(path)), "0755"
     for group in _list(unit.runtime, "cgroups"):
         yield "mkdir", posixpath.normpath(f"/sys/fs/cgroup/{group}"), "0755"
+    if unit.secrets:
+        yield from _secrets(unit)
+
+
+def _secrets(unit: Unit) -> Iterator[Record]:
+    """A file system in memory for its user, and what fills it."""
+    user = _user(unit)
+    uid, gid = (unit.first_id + user[key] for key in ("uid", "gid"))
+    folder = f"/{unit.bundle}/{secrets.FOLDER}"
+    yield from _mount("tmpfs", folder, "tmpfs", secrets.file_system(uid, gid))
+    yield ("exec", *secrets.command(folder, uid, gid, unit.secrets))
 
 
 def _below(unit: Unit, path: str) -> str:
@@ -326,6 +339,13 @@ def _links(unit: Unit) -> Iterator[Record]:
             is_pair = kind == "veth"
             outside = is_pair or bool(link.get("createInRoot"))
             yield "link", name, kind, peer if is_pair else "", LINK_PLACES[outside]
+
+
+def _user(unit: Unit) -> Mapping[str, int]:
+    """Who its process is, as config.json has it."""
+    process = unit.config.get("process")
+    user = process.get("user") if isinstance(process, dict) else None
+    return user if isinstance(user, dict) else {"uid": 0, "gid": 0}
 
 
 def _list(value: Mapping[str, object], key: str) -> list[object]:

@@ -22,6 +22,7 @@ from linuxkit.build import (
     runtime,
     runtimes,
     sbom,
+    secrets,
 )
 from linuxkit.build.ids import id_table
 from linuxkit.build.plan import (
@@ -37,8 +38,7 @@ from linuxkit.build.plan import (
     Plan,
     Target,
 )
-from linuxkit.build.sandbox import profile, ranges, strict
-from linuxkit.build.sandbox.program import helpers
+from linuxkit.build.sandbox import profile, program, ranges, strict
 from linuxkit.build.supervision import keys_said, notifying, supervision
 from linuxkit.build.volume import layout_segment
 from linuxkit.spec import labels, metadata, order
@@ -113,8 +113,7 @@ def lay_out(
     segments: list[Segment] = [_root_segment(spec)]
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
-    if any(placed.confined.sandbox for placed in containers):
-        segments.append(DataSegment("confine", helpers(arch, store, learns=learn)))
+    segments.append(DataSegment("confine", tuple(_programs(containers, arch, store))))
     segments += volumes
     segments += _rootfs_segments(spec, images, containers)
     bills = _bill(images, roots, arch, bill)
@@ -129,6 +128,17 @@ def lay_out(
         grants=tuple(_grants(containers)),
         confinement=tuple(_confinement(spec, containers)),
     )
+
+
+def _programs(containers: Sequence[Placed], arch: str, store: Store) -> Iterator[Item]:
+    """The programs of the root that containers are started with."""
+    sandboxes = [placed.confined.sandbox for placed in containers]
+    wanted = {
+        strict.HELPER: any(sandboxes),
+        strict.LEARNER: any(sandbox and sandbox.learns for sandbox in sandboxes),
+        secrets.HELPER: any(placed.entry.secrets for placed in containers),
+    }
+    yield from (program.item(path, arch, store) for path, needed in wanted.items() if needed)
 
 
 def _kernel(spec: Spec, images: Images, *, decompress: bool) -> Kernel | None:
@@ -214,6 +224,7 @@ def _place(spec: Spec, images: Images, arch: str, *, learn: bool) -> Iterator[Pl
                 own = f"{bundle}/{'rootfs' if settings.readonly else 'lower'}"
                 root = first.setdefault((entry.image, sandbox.first_id if sandbox else 0), own)
                 settings = notifying(settings, entry, image.config.env)
+                settings = secrets.shown(settings, entry, bundle)
                 made = runtime.container_config(
                     settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root,
                     sandbox=sandbox, guard=confined.guard, root=starters.root(section, bundle),
@@ -256,6 +267,8 @@ def _bundles(spec: Spec, containers: Iterable[Placed]) -> Iterator[Item]:
         if sandbox:
             record = sandbox.record.encode()
             yield Item(f"{bundle}/{strict.RECORD}", "file", 0o644, origin, record)
+        if placed.entry.secrets:
+            yield Item(f"{bundle}/{secrets.FOLDER}", "dir", 0o755, origin)
         if not made.readonly:
             yield Item(f"{bundle}/tmp", "dir", 0o755, origin)  # noqa: S108 - in the bundle
         yield Item(f"{bundle}/rootfs", "dir", 0o755, origin, uid=owner, gid=owner)
@@ -274,6 +287,9 @@ def _rootfs_segments(
     files = {f"/{file.path.strip('/')}" for file in spec.files if not file.directory}
     targets: dict[str, dict[str, Target]] = {}
     for placed in containers:
+        if placed.entry.secrets:
+            place = secrets.INSIDE.lstrip("/")
+            targets.setdefault(placed.root, {})[place] = Target(place, "dir")
         if placed.confined.sandbox:
             wanted = targets.setdefault(placed.root, {})
             wanted.update((target.path, target) for target in _targets(placed, files))
@@ -302,7 +318,7 @@ def _targets(placed: Placed, files: Collection[str]) -> Iterator[Target]:
 
 
 def _boot_table(
-    spec: Spec, images: Images, containers: Iterable[Placed], files: Iterable[Item]
+    spec: Spec, images: Images, containers: Sequence[Placed], files: Iterable[Item]
 ) -> tuple[Item, ...]:
     """The boot table, for an init that reads it; upstream's init scans the folders instead."""
     init = [images[ref].config.labels for ref in spec.init]
@@ -330,9 +346,16 @@ def _boot_table(
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
 
 
-def _tell_unkept(spec: Spec, containers: Iterable[Placed]) -> None:
-    """Say which keys have no effect, as no init image of ours is there to heed them."""
+def _tell_unkept(spec: Spec, containers: Sequence[Placed]) -> None:
+    """Say which keys have no effect, as no init image of ours is there to heed them.
+
+    Raises LK0732 for secrets, without which a container would be another one.
+    """
     entries = [placed.entry for placed in containers]
+    secret = next((placed for placed in containers if placed.entry.secrets), None)
+    if secret:
+        place = spec.where((secret.section, secret.number, "secrets"))
+        raise secrets.unheeded(secret.entry.name, place)
     said = {name for entry in entries for name in keys_said(entry)}
     said |= {"watchdog"} if spec.watchdog else set()
     if spec.init and said:
@@ -364,6 +387,8 @@ def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:
             tuple(names[other] for other in after),
             tuple(names[other] for other in requires),
             sandbox.command if sandbox else (),
+            placed.entry.secrets or (),
+            sandbox.first_id if sandbox else 0,
         )
 
 

@@ -49,6 +49,8 @@ def configure(parser: Parser) -> None:
     add("--qemu", "PATH", "the QEMU program to use")
     add("--data", "TEXT", "give the machine a CD with this text in the file `config`", default=None)
     add("--data-file", "FILE", "the same with what FILE says")
+    text = "give the machine a secret, for containers with `secrets: [NAME]`; repeat for more"
+    add("--secret", "NAME=FILE", text, convert=options.parse_secret, default=[])
     switch("--uefi", "start with UEFI firmware, whatever the image is made for")
     add("--fw", "FILE", "UEFI firmware (else that of `linuxkit tools`)")
     text = "UEFI with Secure Boot: keys of `linuxkit keys`, or a file of firmware's variables"
@@ -94,6 +96,7 @@ def main(args: argparse.Namespace) -> int:
         reboot=not args.no_reboot,
         timeout_s=args.timeout,
         data=_data(args),
+        secrets=tuple(args.secret),
         firmware="uefi" if args.uefi else "",
         firmware_file=args.fw,
         secure_boot=Path(args.secure_boot) if args.secure_boot else None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base import files
 from linuxkit.base.errors import Error, printable, suggestion
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _DISK_FORMATS = ("qcow2", "raw")
 _NETWORKS = ("user", "none", "bridge", "tap")
 _LINK = re.compile(r"[A-Za-z0-9_.:-]{1,15}")  # IFNAMSIZ less the final NUL
 _SIZE = re.compile(r"(\d{1,9})([MG]B?)?", re.IGNORECASE)
+_SECRET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,27}")  # QEMU's names have 55 characters
 _PORT = 65535
 
 
@@ -29,6 +31,13 @@ class Disk(NamedTuple):
     path: Path | None = None
     size_mib: int = 0  # of a disk that has to be made; 0: it must exist
     format: str = ""  # "qcow2", "raw" or "": by the file's name
+
+
+class Secret(NamedTuple):
+    """A file for the machine that is in no image."""
+
+    name: str
+    path: Path
 
 
 class Forward(NamedTuple):
@@ -67,6 +76,7 @@ class Options:
     firmware: str = ""  # "uefi" or "bios"; "": what the artifact is made for
     firmware_file: str = ""  # UEFI firmware; "": that of the tools
     data: bytes | None = None  # what the file `config` of a CD says; None: there is no such CD
+    secrets: tuple[Secret, ...] = ()  # what the machine is given in QEMU's firmware configuration
     secure_boot: Path | None = None  # folder of keys, or a store of firmware's variables
     tpm: bool = False  # an emulated TPM 2.0, which keeps what it knows in the state folder
     # Where UEFI firmware comes from; None: the host's.
@@ -113,6 +123,22 @@ def parse_disk(text: str) -> Disk:
     if path is None and not size:
         raise Error("LK0810", f'the disk "{printable(text)}" has neither a file nor a size')
     return Disk(path, size, form)
+
+
+def parse_secret(text: str) -> Secret:
+    """``NAME=FILE``.  Raises LK0810 for what is none, LK0102 for a file that cannot be read."""
+    name, _, path = text.partition("=")
+    if not _SECRET.fullmatch(name) or not path:
+        raise Error(
+            "LK0810",
+            f'"{printable(text)}" is no secret',
+            hint="write NAME=FILE, with a name of at most 28 letters, digits and any of _.+-",
+        )
+    try:
+        with Path(path).open("rb"):
+            return Secret(name, Path(path).absolute())
+    except OSError as error:
+        raise files.os_error(error, "read", path) from error
 
 
 def parse_size(text: str) -> int:

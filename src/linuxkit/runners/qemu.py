@@ -25,11 +25,11 @@ from linuxkit.runners.report import PORT
 from linuxkit.runners.running import Running, Wires
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from linuxkit.build.artifact import Artifact
     from linuxkit.runners.firmware import Firmware
-    from linuxkit.runners.options import Forward, Options
+    from linuxkit.runners.options import Forward, Options, Secret
 
 _GRACE_S = 3.0
 _DEBIAN = {"amd64": "qemu-system-x86", "arm64": "qemu-system-arm"}
@@ -74,6 +74,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         "-serial", "mon:stdio",
         *firmware.words(medium, host.firmware, bus),
         *firmware.seed(host.seed, bus),
+        *_secrets(artifact.arch, machine, options.secrets),
         *_devices(bus, host),
         *(() if host.tpm is None else tpm.words(artifact.arch, host.tpm)),
         *_network(bus, options, host),
@@ -95,6 +96,22 @@ def _kernel(artifact: Artifact, machine: str) -> Iterator[str]:
         # the emulated processor in bursts, it does not come in time, and the kernel gives up.
         more = " no_timer_check" if machine == "microvm" else ""
         yield from ("-append", artifact.boot.cmdline + more)
+
+
+def _secrets(arch: str, machine: str, secrets: Sequence[Secret]) -> Iterator[str]:
+    """Files of the firmware's configuration, as systemd and the package metadata look for them.
+
+    Raises LK0813 for machines in which Linux does not find it.
+    """
+    if secrets and (machine == "microvm" or arch not in {"amd64", "arm64"}):
+        raise Error(
+            "LK0813",
+            f"a machine {machine} for {arch} cannot be given secrets",
+            hint="they come in firmware's configuration, which q35, pc and virt have",
+        )
+    for name, path in secrets:
+        file = str(path).replace(",", ",,")
+        yield from ("-fw_cfg", f"name=opt/io.systemd.credentials/{name},file={file}")
 
 
 def machine_of(artifact: Artifact, options: Options) -> str:

@@ -143,6 +143,7 @@ def _absent(options: Options) -> Iterator[tuple[str, object]]:
     yield "Secure Boot (--secure-boot)", options.secure_boot
     yield "TPM (--tpm)", options.tpm
     yield "CD (--data)", options.data is not None
+    yield "secrets (--secret)", options.secrets
     yield "devices of QEMU (--device)", options.devices
     yield "kinds of machine (--machine)", options.machine
     yield "acceleration (--accel)", options.accel

@@ -205,6 +205,11 @@ class Container(ImageSettings):
         Key("With `profile: strict`: `enforce` (the default), `best-effort` where the kernel has "
             "less of it, or `off`.", choices=("enforce", "best-effort", "off")),
     ] = None  # fmt: skip
+    secrets: Annotated[
+        Strings | None,
+        Key("Names of secrets: files in `/run/secrets` for this container alone, which the "
+            "machine is given at boot.", read=text.secret),
+    ] = None  # fmt: skip
     override: Override = None
     remove: Remove = None
 

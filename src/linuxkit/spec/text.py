@@ -219,6 +219,16 @@ def name(text: str) -> str:
     return text
 
 
+def secret(text: str) -> str:
+    """A secret's name: it becomes a file's."""
+    if not _NAME.fullmatch(text) or len(text) > 64:  # noqa: PLR2004
+        raise _bad(
+            f'"{printable(text)}" is not a name for a secret',
+            'at most 64 letters, digits, "_", ".", "+" and "-"; it begins with none of ".+-"',
+        )
+    return text
+
+
 def volume(text: str) -> str:
     """A volume's name."""
     if not _VOLUME.fullmatch(text):

@@ -13,6 +13,7 @@ from linuxkit.runners.options import (
     parse_disk,
     parse_forward,
     parse_network,
+    parse_secret,
     parse_size,
 )
 
@@ -53,6 +54,24 @@ def test_bad_disk(text):
     with pytest.raises(Error) as caught:
         parse_disk(text)
     assert caught.value.code == "LK0810"
+
+
+def test_secret(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("key=1").write_text("x")
+    assert parse_secret("tls.key=key=1") == ("tls.key", tmp_path / "key=1")
+
+
+@pytest.mark.parametrize("text", ["", "a", "=b", "a=", "a/b=c", ".a=b", f"{'x' * 29}=b", "a,b=c"])
+def test_bad_secret(text):
+    with pytest.raises(Error) as caught:
+        parse_secret(text)
+    assert caught.value.code == "LK0810"
+
+
+def test_a_secret_that_is_not_there(tmp_path):
+    with pytest.raises(Error, match="No such file"):
+        parse_secret(f"a={tmp_path}/missing")
 
 
 def test_sizes_are_mib():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, BootFacts, OutFile
 from linuxkit.runners import Disk, Forward, Network, Options, find, image, qemu
 from linuxkit.runners.disks import Drive, prepare
+from linuxkit.runners.options import Secret
 from linuxkit.runners.qemu import Host, command
 
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -116,6 +118,19 @@ def test_every_option_reaches_the_command():
     assert "virtio-blk-pci,drive=disk1,serial=disk1" in after(words, "-device")
     assert after(words, "-device")[-2:] == ["usb-ehci,id=u", "i6300esb"]
     assert "-no-reboot" in words
+
+
+def test_secrets_are_files_of_the_firmwares_configuration():
+    options = Options(secrets=(Secret("db", Path("/a,b")), Secret("tls.key", Path("/k"))))
+    for arch in ("amd64", "arm64"):
+        assert after(argv(options, arch), "-fw_cfg") == [
+            "name=opt/io.systemd.credentials/db,file=/a,,b",
+            "name=opt/io.systemd.credentials/tls.key,file=/k",
+        ]
+    for arch, machine in (("s390x", ""), ("amd64", "microvm")):
+        with pytest.raises(Error, match="cannot be given secrets") as caught:
+            argv(replace(options, machine=machine), arch)
+        assert caught.value.code == "LK0813"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from linuxkit.base.digest import Digest
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, BootFacts, OutFile
 from linuxkit.runners import Disk, Forward, Network, Options, find, modules, passt, uml, vhost
+from linuxkit.runners.options import Secret
 from linuxkit.runners.terminal import Keys
 from linuxkit.runners.uml import Host
 from linuxkit.tree import compress, cpio
@@ -77,6 +78,7 @@ def test_only_an_initramfs_boots():
         ({"secure_boot": Path("keys")}, "--secure-boot"),
         ({"tpm": True}, "--tpm"),
         ({"data": b""}, "--data"),
+        ({"secrets": (Secret("a", Path("/a")),)}, "--secret"),
         ({"devices": ("usb-ehci",)}, "--device"),
         ({"machine": "q35"}, "--machine"),
         ({"accel": "kvm"}, "--accel"),

@@ -138,7 +138,7 @@ OPERATOR = (
     ("CIS", "5.15", "restarts are limited", "see the service's restart policy"),
     ("CIS", "5.27", "health is checked", "see the service's health check"),
     ("SP 800-190", "4.1.1", "images have no known vulnerabilities", "scan the bill of materials"),
-    ("SP 800-190", "4.1.4", "images hold no secrets", "bring secrets as metadata at boot"),
+    ("SP 800-190", "4.1.4", "images hold no secrets", "give them to the machine: `secrets`"),
     ("SP 800-190", "4.1.5", "images are trusted", "pin them in a lock file, by digest"),
     ("SP 800-190", "4.5.1", "the system is minimal", "read the list of its parts: build --size"),
     ("SP 800-190", "4.5.3", "the system is patched", "renew the lock file and build again"),

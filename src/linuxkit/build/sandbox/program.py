@@ -1,4 +1,4 @@
-"""The program that confines containers further, as a file of the system's root."""
+"""Programs that prepare and confine containers, as files of the system's root."""
 
 from __future__ import annotations
 
@@ -8,31 +8,25 @@ from typing import TYPE_CHECKING
 from linuxkit.base import resources
 from linuxkit.base.errors import Error
 from linuxkit.build.plan import Item, Origin, Parents
-from linuxkit.build.sandbox import strict
 from linuxkit.oci.store import Blob
 
 if TYPE_CHECKING:
     from linuxkit.oci.store import Store
 
 
-def helpers(arch: str, store: Store, *, learns: bool = False) -> tuple[Item, ...]:
-    """The program for ``arch``, put into the store, and that which counts system calls.
+def item(path: str, arch: str, store: Store) -> Item:
+    """The program at ``path`` in the root, for ``arch``, put into the store.
 
     Raises LK0755 when it is not built.
     """
-    wanted = (strict.HELPER, strict.LEARNER) if learns else (strict.HELPER,)
-    return tuple(_program(path, arch, store) for path in wanted)
-
-
-def _program(path: str, arch: str, store: Store) -> Item:
     try:
         data = resources.guest(arch, posixpath.basename(path)).read_bytes()
     except OSError:
         raise Error(
             "LK0755",
-            f"the program that confines containers is not built for {arch}",
+            f"the program {posixpath.basename(path)} is not built for {arch}",
             hint=f"build it: python scripts/build_guest.py {arch}",
         ) from None
     blob = Blob(store.put(data), len(data))
-    origin, rule = Origin("linuxkit.confine", "confine"), Parents(0o755, 0, 0)
+    origin, rule = Origin("linuxkit.confine", posixpath.basename(path)), Parents(0o755, 0, 0)
     return Item(path, "file", 0o755, origin, blob=blob, parents=rule)

@@ -8,6 +8,8 @@ import tarfile
 import pytest
 
 import linuxkit
+from linuxkit.base.errors import Error
+from linuxkit.build import boot
 from linuxkit.build.sandbox import program, ranges, record
 from linuxkit.sources.store import Stored
 from linuxkit.tree.entry import Bytes, Entry, Kind
@@ -30,9 +32,9 @@ def build(tmp_path, monkeypatch):
     helper.write_bytes(b"ELF")
     monkeypatch.setattr(program.resources, "guest", lambda *_: helper)
 
-    def make(text):
+    def make(text, head=HEAD):
         yml = tmp_path / "in.yml"
-        yml.write_text(HEAD + text)
+        yml.write_text(head + text)
         spec = linuxkit.load([yml], arch="amd64")
         plan = linuxkit.resolve(spec, store=store, sources=[Stored(store)], arch="amd64", sbom="")
         system = linuxkit.assemble(plan, store=store)
@@ -100,3 +102,47 @@ def test_compat_has_none_of_it(build):
     assert "containers/services/a/confine.record" not in tree
     assert "containers/services/a/rootfs/tmp" not in tree
     assert owner(tree, "containers/services/a/rootfs/data") == (7, 8)
+
+
+def test_secrets_have_a_place_and_no_content(build):
+    tree = build(
+        "services:\n"
+        "  - {name: a, image: 'lk/app:1', profile: strict, uid: 7, secrets: [token, tls.key]}\n"
+        "  - {name: b, image: 'lk/app:1', readonly: true, secrets: [token]}\n"
+        "  - {name: c, image: 'lk/app:1', profile: strict}\n"
+    )
+    first = ranges.ranges(["services/a", "services/b", "services/c"])["services/a"]
+    assert owner(tree, "containers/services/a/rootfs/run/secrets") == (first, first)
+    assert "containers/services/b/rootfs/run/secrets" in tree
+    assert "containers/services/c/rootfs/run/secrets" not in tree
+    for name in ("a", "b"):
+        mounts = json.loads(tree[f"containers/services/{name}/config.json"][1])["mounts"]
+        (own,) = (mount for mount in mounts if mount["destination"] == "/run/secrets")
+        assert own["source"] == f"/containers/services/{name}/secrets"
+        assert {"ro", "noexec", "nosuid", "nodev", "rprivate"} <= set(own["options"])
+    table = boot.dump(tree["etc/linuxkit/boot.table"][1])
+    assert f'"mode=0500,size=1m,noswap,uid={first + 7},gid={first}"' in table
+    helper = f'exec "/usr/lib/linuxkit/secrets" "/containers/services/a/secrets" "{first + 7}" "{first}" "token" "tls.key"'
+    assert table.index("/containers/services/a/secrets") < table.index(helper) < table.index('"/containers/services/a"')
+    assert 'umount "/containers/services/a/secrets"' in table
+    assert "services/c/secrets" not in table
+    assert tree["usr/lib/linuxkit/secrets"][0].mode == 0o755
+
+
+@pytest.mark.parametrize("bind", ["/run:/run", "/x:/run/secrets", "/:/", "/run/:/run/../run"])
+def test_nothing_is_bound_over_secrets(build, bind):
+    with pytest.raises(Error, match="hides its secrets") as caught:
+        build(f"services: [{{name: a, image: 'lk/app:1', secrets: [x], binds: ['{bind}']}}]\n")
+    assert (caught.value.code, caught.value.where.line) == ("LK0732", 2)
+
+
+def test_an_init_that_gives_no_secrets_is_refused(build):
+    with pytest.raises(Error, match="no init image gives secrets") as caught:
+        build("services: [{name: a, image: 'lk/app:1', secrets: [x]}]\n", head='init: ["lk/runtime:1"]\n')
+    assert caught.value.code == "LK0732"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "a b", "x" * 65, "-a"])
+def test_names_of_secrets_are_names_of_files(build, name):
+    with pytest.raises(Error, match="not a name for a secret"):
+        build(f"services: [{{name: a, image: 'lk/app:1', secrets: ['{name}']}}]\n")

@@ -44,7 +44,7 @@ def configure(parser: Parser) -> None:
     usual = options.Network()
     add("--networking", "KIND", text, convert=options.parse_network, default=usual)
     add("--arch", "ARCH", "architecture, of files that do not say it themselves")
-    add("--machine", "NAME", "kind of machine: q35, pc, microvm … (else what the kernel needs)")
+    add("--machine", "NAME", "kind of machine: q35, pc, raspi3b … (else what the kernel needs)")
     add("--accel", "NAME", "kvm or tcg (else found by a trial)")
     add("--qemu", "PATH", "the QEMU program to use")
     add("--data", "TEXT", "give the machine a CD with this text in the file `config`", default=None)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from linuxkit.base import proc
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.base.platform import arch as find_arch
+from linuxkit.disk.tools import HostTools
 from linuxkit.oci.store import default_root
-from linuxkit.runners import accel, control, disks, firmware, tpm, warn
+from linuxkit.runners import accel, control, disks, firmware, raspberry, tpm, warn
 from linuxkit.runners.identity import mac, uuid
 from linuxkit.runners.qmp import Qmp
 from linuxkit.runners.report import PORT
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 _GRACE_S = 3.0
 _DEBIAN = {"amd64": "qemu-system-x86", "arm64": "qemu-system-arm"}
 _MACHINE = {"amd64": "q35", "arm64": "virt", "riscv64": "virt", "s390x": "s390-ccw-virtio"}
-# Others that may be chosen, and the bus of their virtio devices.
-_OTHERS = {"amd64": {"pc": "pci", "microvm": "device"}}
+# Others that may be chosen, and the bus of their virtio devices, or of what they have instead.
+_OTHERS = {
+    "amd64": {"pc": "pci", "microvm": "device"},
+    "arm64": dict.fromkeys(raspberry.BOARDS, "usb"),
+}
 
 
 class Host(NamedTuple):
@@ -50,6 +54,7 @@ class Host(NamedTuple):
     firmware: Firmware | None = None  # None: the machine's own
     seed: Path | None = None  # a CD with the machine's settings
     tpm: int | None = None  # descriptor of the wire to one
+    card: raspberry.Start | None = None  # of a Raspberry Pi
 
 
 def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]:
@@ -63,9 +68,20 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         )
     machine = machine_of(artifact, options)
     bus = _bus(artifact.arch, machine)
-    return (
+    first = (
         "-nodefaults", "-no-user-config", "-display", "none",
         "-name", artifact.name.replace(",", ",,"),
+    )  # fmt: skip
+    last = (
+        *_network(bus, options, host),
+        *(word for device in options.devices for word in ("-device", device)),
+        *(() if options.reboot else ("-no-reboot",)),
+    )
+    if host.card:
+        board = raspberry.words(machine, host.card, host.report)
+        return (*first, *board, *_control(host), *last)
+    return (
+        *first,
         *_machine(artifact.arch, machine, host),
         "-smp", str(options.cpus),
         "-m", str(options.memory_mib),
@@ -77,9 +93,7 @@ def command(artifact: Artifact, options: Options, host: Host) -> tuple[str, ...]
         *_secrets(artifact.arch, machine, options.secrets),
         *_devices(bus, host),
         *(() if host.tpm is None else tpm.words(artifact.arch, host.tpm)),
-        *_network(bus, options, host),
-        *(word for device in options.devices for word in ("-device", device)),
-        *(() if options.reboot else ("-no-reboot",)),
+        *last,
     )  # fmt: skip
 
 
@@ -149,11 +163,16 @@ def _machine(arch: str, machine: str, host: Host) -> Iterator[str]:
         yield from ("-cpu", cpu)
 
 
+def _control(host: Host) -> tuple[str, ...]:
+    """QEMU's own control channel."""
+    wire = f"socket,id=control,fd={host.control}"
+    return ("-chardev", wire, "-mon", "chardev=control,mode=control")
+
+
 def _devices(bus: str, host: Host) -> Iterator[str]:
     yield from ("-object", "rng-random,id=rng0,filename=/dev/urandom")
     yield from ("-device", f"virtio-rng-{bus},rng=rng0")
-    yield from ("-chardev", f"socket,id=control,fd={host.control}")
-    yield from ("-mon", "chardev=control,mode=control")
+    yield from _control(host)
     yield from ("-chardev", f"socket,id=report,fd={host.report}")
     yield from ("-device", f"virtio-serial-{bus}")
     yield from ("-device", f"virtserialport,chardev=report,name={PORT}")
@@ -180,7 +199,11 @@ def _network(bus: str, options: Options, host: Host) -> Iterator[str]:
     if backend:
         # No boot ROM: the kernel is loaded directly, and the ROMs are another Debian package.
         rom = ",romfile=" if bus == "pci" else ""
-        card = f"virtio-net-{bus},netdev=net0,mac={mac(host.identity)}{rom}"
+        kind = "usb-net" if bus == "usb" else f"virtio-net-{bus}"
+        address = mac(host.identity)
+        if bus == "usb":
+            address = raspberry.mac(address)
+        card = f"{kind},netdev=net0,mac={address}{rom}"
         yield from ("-netdev", backend, "-device", card)
 
 
@@ -204,6 +227,22 @@ def emulator(arch: str, program: str) -> Path:
     return Path(proc.find(f"qemu-system-{find_arch(arch).kernel}", package=package))
 
 
+def _card(
+    artifact: Artifact, options: Options, machine: str, state: Path
+) -> raspberry.Start | None:
+    """What a Raspberry Pi starts; None for other machines.  Raises LK0813, LK0814."""
+    if machine not in raspberry.BOARDS:
+        return None
+    raspberry.check(machine, options)
+    found = firmware.medium(artifact)
+    if found is None or found.kind != "disk":
+        raise Error(
+            "LK0814", f'the board {machine} does not start "{artifact.format}"',
+            hint="build it with --format rpi",
+        )  # fmt: skip
+    return raspberry.take(found.path, machine, state, options.tools or HostTools())
+
+
 def start(
     artifact: Artifact,
     options: Options,
@@ -224,10 +263,11 @@ def start(
     warn.of_console(artifact)
     program = emulator(artifact.arch, options.program)
     state = options.state or artifact.directory / f"{artifact.name}-state"
+    machine = machine_of(artifact, options)
+    card = _card(artifact, options, machine, state)
     drives = disks.prepare(options.disks, state)
     seed = disks.write_seed(options.data, state) if options.data is not None else None
-    found = firmware.find(artifact, options, state)
-    machine = machine_of(artifact, options)
+    found = None if card else firmware.find(artifact, options, state)
     chosen = accel.choose(program, artifact.arch, options.accel, options.cache or default_root())
     identity = str(state.absolute())
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -236,7 +276,7 @@ def start(
             ours.enter_context(mine)
             theirs.enter_context(other)
         report, qmp = (other.fileno() for _, other in pairs)
-        host = Host(chosen, report, qmp, drives, lines, identity, found, seed)
+        host = Host(chosen, report, qmp, drives, lines, identity, found, seed, card=card)
         after = []
         if options.tpm:
             tpm.check(artifact.arch, machine)

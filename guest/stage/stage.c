@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/dm-ioctl.h>
 #include <linux/keyctl.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -29,6 +31,7 @@
 #define COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE */
 #define NEW_ROOT "/root"
 #define IPE "/sys/kernel/security/ipe/"
+#define HELPERS_BSET "/sys/kernel/usermodehelper/bset"
 #define MAX_FILE 65536 /* a signature, a policy, what the stub has handed over */
 
 struct device {
@@ -272,6 +275,35 @@ static void obey_policy(const char *name, const char *path)
 		fail("%s: %s", active, strerror(errno));
 }
 
+/* Whatever was said outside of the image: a host can add to the command line. */
+static void enforce(void)
+{
+	if (!write_file(IPE "enforce", "1", 1, 0))
+		fail("%senforce: %s", IPE, strerror(errno));
+}
+
+/*
+ * Nobody who starts later can switch the policy off: that takes CAP_MAC_ADMIN, which goes for good,
+ * also from programs that the kernel starts by itself (Linux, admin-guide/sysctl/kernel.rst:
+ * usermodehelper).
+ */
+static void lock(void)
+{
+	static const char place[] = "/m"; /* any folder will do; the modules are loaded */
+	char all_but_it[32];
+
+	if (mount("proc", place, "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
+		fail("proc: %s", strerror(errno));
+	(void)snprintf(all_but_it, sizeof all_but_it, "%u %u", UINT32_MAX,
+		       UINT32_MAX & ~CAP_TO_MASK(CAP_MAC_ADMIN));
+	if (!write_file("/m" HELPERS_BSET, all_but_it, strlen(all_but_it), 0))
+		fail("%s: %s", HELPERS_BSET, strerror(errno));
+	if (umount2(place, 0) < 0) /* its presence would tell the init that this is a container */
+		fail("proc: %s", strerror(errno));
+	if (prctl(PR_CAPBSET_DROP, CAP_MAC_ADMIN, 0, 0, 0) < 0) /* gone with the next execve */
+		fail("CAP_MAC_ADMIN: %s", strerror(errno));
+}
+
 /*
  * What the stub of the image has put beside it (systemd-stub(7)), such as signatures of
  * measurements, stays in sight: the file system of devices is the same one ever after.
@@ -332,6 +364,10 @@ static void obey(const struct order *order)
 		mount_root(fields[0], fields[1]);
 	else if (strcmp(order->name, "policy") == 0)
 		obey_policy(fields[0], fields[1]);
+	else if (strcmp(order->name, "enforce") == 0)
+		enforce();
+	else if (strcmp(order->name, "lock") == 0)
+		lock();
 	else if (strcmp(order->name, "keep") == 0)
 		keep(fields[0], fields[1]);
 	else if (strcmp(order->name, "start") == 0)

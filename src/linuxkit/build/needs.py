@@ -19,7 +19,8 @@ from linuxkit.build.sandbox import profile
 from linuxkit.spec import netfiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from linuxkit.build.kconfig import Config
     from linuxkit.build.plan import Plan
@@ -184,15 +185,19 @@ def _of_network(spec: Spec) -> Iterator[Need]:
             yield Need("network", f"network links of kind {kind}", *_LINKS[kind])
 
 
-def _of_labels(plan: Plan) -> Iterator[Need]:
-    """Mounts of every container as they came out, which those of its image's label are part of."""
+def configurations(plan: Plan) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every container by name, with its config.json as it came out, the image's label included."""
     segments = (each for each in plan.segments if isinstance(each, DataSegment))
     for item in (item for segment in segments for item in segment.items):
         folder, name = posixpath.split(item.path)
-        if name != "config.json" or not folder.startswith("containers/"):
-            continue
-        container = re.sub(r"^\d+-", "", posixpath.basename(folder))
-        for mount in json.loads(item.data).get("mounts", ()):
+        if name == "config.json" and folder.startswith("containers/"):
+            yield re.sub(r"^\d+-", "", posixpath.basename(folder)), json.loads(item.data)
+
+
+def _of_labels(plan: Plan) -> Iterator[Need]:
+    """Mounts of every container as they came out, which those of its image's label are part of."""
+    for container, config in configurations(plan):
+        for mount in config.get("mounts", ()):
             kind = mount.get("type", "")
             if kind in _FILE_SYSTEMS.keys() - _USUAL:
                 yield Need(container, f"the file system {kind}", *_FILE_SYSTEMS[kind])

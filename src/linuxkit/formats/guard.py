@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base.errors import Error
+from linuxkit.build.needs import configurations
 from linuxkit.disk import der, pkcs7
 
 if TYPE_CHECKING:
     from linuxkit.build.kconfig import Config
+    from linuxkit.build.plan import Plan
     from linuxkit.disk.certificates import Signer
 
 NAME = "linuxkit"
@@ -22,6 +24,8 @@ KEY = "linuxkit:root"
 """Of the kernel's key that holds the signature of the root hash."""
 _OPERATIONS = ("EXECUTE", "FIRMWARE", "KMODULE", "KEXEC_IMAGE", "KEXEC_INITRAMFS")
 _ORIGINS = ("boot_verified=TRUE", "dmverity_signature=TRUE")
+_SWITCH = "CAP_MAC_ADMIN"
+_TRIAL = "ipe.enforce="
 _NEEDED = (
     "SECURITY_IPE", "IPE_PROP_DM_VERITY_SIGNATURE", "IPE_POLICY_SIG_PLATFORM_KEYRING",
     "DM_VERITY_VERIFY_ROOTHASH_SIG_PLATFORM_KEYRING", "LOAD_UEFI_KEYS",
@@ -33,15 +37,25 @@ class Guard(NamedTuple):
 
     root: bytes
     policy: bytes
+    trial: bool = False  # what is not allowed is told, and runs all the same
+    locked: bool = True  # nobody in the machine can switch it off
 
 
-def make(root: bytes, signer: Signer) -> Guard:
+def make(root: bytes, signer: Signer, *, trial: bool = False, locked: bool = True) -> Guard:
     """Sign the root hash ``root``, which dm-verity looks at as hexadecimal text, and the policy."""
     text = der.octets(policy().encode())
     return Guard(
         pkcs7.wrapped(pkcs7.sign_detached(root.hex().encode(), signer)),
         pkcs7.wrapped(pkcs7.sign(pkcs7.Content(pkcs7.DATA, text), signer)),
+        trial,
+        locked,
     )
+
+
+def is_trial(cmdline: str) -> bool:
+    """Whether the image's own command line asks to be told only (Linux, kstrtobool)."""
+    chosen = [word.removeprefix(_TRIAL) for word in cmdline.split() if word.startswith(_TRIAL)]
+    return bool(chosen) and chosen[-1].lower().startswith(("0", "n", "f", "of"))
 
 
 def policy() -> str:
@@ -71,6 +85,14 @@ def check(config: Config | None, cmdline: str) -> None:
             raise _lacking(f"CONFIG_{name} is off", 'Debian\'s has it: "@pkg:kernel-full"')
     if not chosen and "ipe" not in config.get("LSM").strip('"').split(","):
         raise _lacking("CONFIG_LSM does not name ipe", 'add "lsm=…,ipe" to kernel.cmdline')
+
+
+def holders(plan: Plan) -> tuple[str, ...]:
+    """The containers that may switch it off; OCI runtimes do not start them without that right."""
+    return tuple(
+        name for name, config in configurations(plan)
+        if _SWITCH in config.get("process", {}).get("capabilities", {}).get("bounding", ())
+    )  # fmt: skip
 
 
 def _lacking(why: str, hint: str) -> Error:

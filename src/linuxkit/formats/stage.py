@@ -160,6 +160,10 @@ def _records(system: System, root: Root, paths: Sequence[str]) -> Iterator[tuple
     yield ("keep", "/.extra", "/dev/.extra")
     if root.verity and root.verity.guard:
         yield ("policy", guard.NAME, f"/{_POLICY}")
+        if not root.verity.guard.trial:
+            yield ("enforce",)
+            if root.verity.guard.locked:
+                yield ("lock",)
     yield ("start", system.plan.init or "/init")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import BootFacts
 from linuxkit.build.check import configuration, console, least_ram_of_disk_root
@@ -79,7 +80,14 @@ def _payload(system: System, tree: Tree, hashes: BinaryIO, options: Options) -> 
     held = None
     if options.only_signed and options.signer:
         guard.check(configuration(system), kernel.cmdline)
-        held = guard.make(tree.root, options.signer)
+        trial, holders = guard.is_trial(kernel.cmdline), guard.holders(system.plan)
+        if holders and not trial:
+            events.note(
+                f"who is root in {', '.join(holders)} can let other programs run than signed ones: "
+                "CAP_MAC_ADMIN allows it",
+                level="warning", code="LK0790",
+            )  # fmt: skip
+        held = guard.make(tree.root, options.signer, trial=trial, locked=not holders)
     parameters = tree.parameters(guard.KEY if held else "")
     guarded = root._replace(verity=Verity(mark, sectors, parameters, held))
     found = payload.staged(system, guarded, options)

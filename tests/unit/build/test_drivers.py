@@ -95,7 +95,7 @@ def test_the_table_is_what_the_guest_reads():
     words = data.decode().split("\0")
     assert words == [magic, version, "1", "module", "/m/a.ko", "2", "mount", "erofs", "", ""]
     program = (GUEST / "stage.c").read_text()
-    for name in ("module", "find", "key", "verity", "mount", "keep", "policy", "start"):
+    for name in ("module", "find", "key", "verity", "mount", "keep", "policy", "enforce", "lock", "start"):
         assert f'strcmp(order->name, "{name}")' in program
     (most,) = re.findall(r"#define MAX_MATCH (\d+)", source)
     assert int(most) >= 128

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from linuxkit import formats
 from linuxkit.base.errors import Error
 from linuxkit.build.kconfig import Config
+from linuxkit.build.plan import DataSegment, Item, Plan
 from linuxkit.disk import certificates
 from linuxkit.formats import guard
 
@@ -83,3 +85,24 @@ def test_what_has_no_keys_or_no_checked_root_is_refused(names, signing, said):
         formats.check(names, signing=signing, only_signed=True)
     assert caught.value.code == "LK0781"
     formats.check(["raw-verity"], signing=True, only_signed=True)
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "trial"),
+    [
+        ("quiet", False), ("ipe.enforce=1", False), ("ipe.enforce=on", False), ("ipe.enforce=", False),
+        ("quiet ipe.enforce=0", True), ("ipe.enforce=off", True), ("ipe.enforce=N", True),
+        ("ipe.enforce=0 ipe.enforce=1", False), ("x.ipe.enforce=0", False),
+    ],
+)  # fmt: skip
+def test_a_trial_is_asked_for_by_the_command_line(cmdline, trial):
+    assert guard.is_trial(cmdline) is trial
+
+
+def test_who_may_switch_it_off():
+    def config(name, *held):
+        data = json.dumps({"process": {"capabilities": {"bounding": held}}}).encode()
+        return Item(f"containers/services/{name}/config.json", "file", 0o644, None, data)
+
+    items = config("getty", "CAP_CHOWN", "CAP_MAC_ADMIN"), config("000-web", "CAP_CHOWN"), config("idle")
+    assert guard.holders(Plan("amd64", None, (DataSegment("x", items),))) == ("getty",)

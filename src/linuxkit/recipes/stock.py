@@ -141,6 +141,10 @@ class Shelf:
         parts = (name, name + locks.ROOT, name + locks.SOURCE)
         return tuple(deb for part in parts for deb in lock.debs_of(part, arch))
 
+    def lock_of(self, name: str, arch: str) -> str:
+        """Which lock speaks for ``name``: the user's own, or the path of the shelf's."""
+        return "linuxkit.lock" if self._pins.tag(name, arch) else str(self.lock_path)
+
     def _lock_of(self, name: str, arch: str) -> Lock:
         """The lock that speaks for ``name``; one of the user's must fit the recipe of today."""
         held = self._pins.tag(name, arch)

@@ -9,6 +9,7 @@ from linuxkit.base.errors import Error
 from linuxkit.build.source import Look
 from linuxkit.build.wanted import needs
 from linuxkit.oci.image import describe, is_whole
+from linuxkit.recipes import tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,10 +65,13 @@ class Locked:
         return () if self._stored(exact, platform) is not None else (str(exact),)
 
     def look(self, ref: Ref, platform: Platform, /, *, offline: bool) -> Look | None:
-        """Where the image of the lock would come from."""
+        """Where the image of the lock would come from; of a stock package it has the parts."""
         exact = self._exact(ref)
         if exact is None:
-            return None
+            name = ref.name.rpartition("/")[2]
+            held = self._lock.pins.tag(name, platform.arch)
+            mine = held is not None and ref.name == f"{tag.REGISTRY}/{name}" and ref.tag == held
+            return Look(False, "", note="holds what it is made of") if mine else None
         if self._stored(exact, platform) is not None:
             return Look(True, str(self._store.root), exact.digest, note="pinned")
         looks = (source.look(exact, platform, offline=offline) for source in self._others)

@@ -109,13 +109,14 @@ class StockPackages:
         where = str(self._shelf.path(package))
         offers = (str(platform),)
         found = self._shelf.present(package, platform.arch, self._store)
+        debs = self._shelf.debs(package, platform.arch)
+        held = f"Debian packages: {len(debs)}, of {self._shelf.lock_of(package, platform.arch)}"
         if found is not None:
             size = sum(blob.size for blob in closure(self._store, found, ()))
-            return Look(True, where, found.digest, offers, size)
-        debs = self._shelf.debs(package, platform.arch)
+            return Look(True, where, found.digest, offers, size, held if debs else "")
         missing = pool_of(self._store).missing(debs)
         size = sum(deb.size for deb in missing)
-        note = f"made of {len(debs)} Debian packages, {len(missing)} to fetch"
+        note = f"{held}; to fetch: {len(missing)}"
         return Look(not (offline and missing), where, "", offers, size, note)
 
     def _package(self, ref: Ref, platform: Platform) -> str | None:

@@ -10,6 +10,7 @@ from linuxkit.cli.main import main
 from linuxkit.oci.image import write_index
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
+from linuxkit.recipes.debian import lock as locks
 from support.images import image
 from support.registry import running
 
@@ -117,6 +118,19 @@ def test_what_the_lock_pins(site, cache, capsys, tmp_path):
     assert found["taken"] == "lock"
     assert row(found, "lock")["digest"] == origin.find("web").digest
     assert row(found, "lock")["note"].startswith("pinned")
+
+
+def test_the_lock_holds_what_stock_packages_are_made_of(cache, capsys, tmp_path):
+    file = tmp_path / "x.yml"
+    file.write_text('init: ["@pkg:init", "@pkg:busybox"]\n')
+    (_, before) = explained(capsys, str(file), "--arch", "amd64")
+    assert str(locks.path()) in row(before, "stock packages")["note"]
+    assert main(["lock", str(file), "--arch", "amd64"]) == 0
+    capsys.readouterr()
+    for found in explained(capsys, str(file), "--arch", "amd64"):
+        assert row(found, "lock")["note"] == "holds what it is made of"
+        assert not row(found, "lock")["has"]
+    assert row(found, "stock packages")["note"].startswith("Debian packages: 1, of linuxkit.lock")
 
 
 def test_registries_that_do_not_answer_are_an_answer(cache, capsys):

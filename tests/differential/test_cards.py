@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import tarfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from linuxkit.base import events
 from linuxkit.base.errors import Error
 from linuxkit.build import artifact
 from linuxkit.formats import raspberry, rpi3
+from linuxkit.tree.entry import Bytes
 from support import formats
 from support.foreign import assembled, check_fat, check_table, cut, run
 from support.machines import HEAD, cache_folder
@@ -150,6 +152,12 @@ def test_what_u_boot_has_no_room_for_is_refused(system, tmp_path, monkeypatch):
             patched.setattr(rpi3, name, value)
             assert refused(system, tmp_path, "rpi3").code == "LK0788"
     assert refused(system, tmp_path, "rpi", size=MIB).code == "LK0785"
+
+
+def test_a_kernel_that_is_packed_stays_as_it_is():
+    """As upstream's are."""
+    kernel = Bytes(gzip.compress(b"kernel"))
+    assert rpi3._packed(kernel, io.BytesIO()) is kernel
 
 
 def test_a_small_board_is_warned_of(system, tmp_path, monkeypatch):

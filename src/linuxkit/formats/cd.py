@@ -90,7 +90,7 @@ class _Iso:
         if self.initramfs:
             least = least_ram_mib(system, found.initrd.size)
         else:
-            least = least_ram_of_disk_root(found.initrd.size)
+            least = least_ram_of_disk_root(system, found.initrd.size)
         return BootFacts(
             firmware=firmware,
             root="initramfs" if self.initramfs else "iso9660",

@@ -39,7 +39,7 @@ class _KernelRoot:
             root=self.kind,
             cmdline=found.cmdline,
             console=console(found.cmdline),
-            least_ram_mib=least_ram_of_disk_root(found.initrd.size),
+            least_ram_mib=least_ram_of_disk_root(system, found.initrd.size),
             machine=machine(system),
         )
 

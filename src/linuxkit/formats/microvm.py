@@ -32,7 +32,7 @@ class Microvm:
         copy_blob(system.store, blob, out.file("root", "-erofs.img"))
         if found.initrd.size:
             out.file("initrd", "-microvm-initrd.img").writelines(found.initrd.chunks())
-        least = least_ram_of_disk_root(found.initrd.size)
+        least = least_ram_of_disk_root(system, found.initrd.size)
         settings = _firecracker(out.name, found, least)
         out.file("settings", "-firecracker.json").write(settings)
         facts = BootFacts("direct", "erofs", found.cmdline, console(found.cmdline), least)

@@ -66,7 +66,7 @@ class RawVerity:
             root="erofs",
             cmdline=found.cmdline,
             console=console(found.cmdline),
-            least_ram_mib=efi.least_ram(found, least_ram_of_disk_root(found.initrd.size)),
+            least_ram_mib=efi.least_ram(found, least_ram_of_disk_root(system, found.initrd.size)),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 import linuxkit
@@ -33,10 +35,10 @@ ALL = "CONFIG_EXT4_FS=m\nCONFIG_TMPFS=y\nCONFIG_WIREGUARD=y\nCONFIG_VETH=y\nCONF
 MODULES: Files = {"lib/modules/1/ext4.ko.xz": "", "lib/modules/1/xfs.ko": ""}
 
 
-def build(tmp_path, config, modules=MODULES, binary="kernel", text=YML):
+def build(tmp_path, config, modules=MODULES, binary="kernel", text=YML, content=b"KERNEL"):
     """The spec and the system with a kernel that was built with ``config``."""
     store = linuxkit.open_store(tmp_path / "cache")
-    kernel: Files = {binary: b"KERNEL", "kernel.tar": archive({"lib/": "", **modules})}
+    kernel: Files = {binary: content, "kernel.tar": archive({"lib/": "", **modules})}
     if config is not None:
         kernel["config"] = config
     image(store, "docker.io/lk/kernel:1", kernel)
@@ -192,3 +194,20 @@ def test_what_a_label_mounts_is_looked_for(tmp_path):
 @pytest.mark.parametrize(("direct", "loaded", "least"), [(88, 16 << 20, 192), (301, 80 << 20, 404), (900, 80 << 20, 900)])
 def test_firmware_needs_memory_of_its_own(direct, loaded, least):
     assert check.least_ram_of_uefi(direct, loaded) == least
+
+
+def bzimage(mib: int) -> bytes:
+    """The start of a kernel for x86 that takes this much while it starts (arch/x86/boot.rst)."""
+    head = bytearray(0x264)
+    head[0x202:0x206] = b"HdrS"
+    head[0x260:] = (mib << 20).to_bytes(4, "little")
+    return bytes(head)
+
+
+@pytest.mark.parametrize(("content", "takes"), [(bzimage(19), 19), (bzimage(64), 64), (b"KERNEL", 56), (bytes(0x400), 56)])
+def test_memory_follows_from_what_the_kernel_takes(tmp_path, content, takes):
+    _, system = build(tmp_path, ALL, content=content)
+    assert check.least_ram_of_disk_root(system, 2 << 20) == takes + 28
+    tree = sum(each.tar.size for each in system.segments) / (1 << 20)
+    assert check.least_ram_mib(system, 1 << 20) == math.ceil(takes + 20 + tree)
+    assert check.least_ram_mib(system, 100 << 20) == math.ceil(takes + 2 * tree + 142)

@@ -16,30 +16,34 @@ def without(tree: bytes, name: str) -> bytes:
 
     Raises ValueError for what is no device tree.
     """
-    made = bytearray(tree)
     try:
-        magic, _, at, _ = _HEADER.unpack_from(tree)
-        if magic != _MAGIC:
-            raise ValueError("no device tree")
-        above: list[tuple[int, str]] = []  # where the nodes around this place begin
-        while True:
-            start = at
-            (token,) = _TOKEN.unpack_from(tree, at)
-            at += _TOKEN.size
-            if token == _BEGIN:
-                end = tree.index(0, at)
-                above.append((start, tree[at:end].decode("ascii")))
-                at = (end + 4) & ~3
-            elif token == _END:
-                begin, node = above.pop()
-                if node.partition("@")[0] == name:
-                    made[begin:at] = _TOKEN.pack(_NOP) * ((at - begin) // _TOKEN.size)
-            elif token == _PROP:
-                size, _ = _PROPERTY.unpack_from(tree, at)
-                at = (at + _PROPERTY.size + size + 3) & ~3
-            elif token == _LAST:
-                return bytes(made)
-            elif token != _NOP:
-                raise ValueError("no device tree")
-    except (struct.error, IndexError) as error:
-        raise ValueError("a damaged device tree") from error
+        return _without(tree, name)
+    except (struct.error, IndexError, ValueError) as error:
+        raise ValueError("no device tree, or a damaged one") from error
+
+
+def _without(tree: bytes, name: str) -> bytes:
+    made = bytearray(tree)
+    magic, _, at, _ = _HEADER.unpack_from(tree)
+    if magic != _MAGIC:
+        raise ValueError(magic)
+    above: list[tuple[int, str]] = []  # where the nodes around this place begin
+    while True:
+        start = at
+        (token,) = _TOKEN.unpack_from(tree, at)
+        at += _TOKEN.size
+        if token == _BEGIN:
+            end = tree.index(0, at)
+            above.append((start, tree[at:end].decode("ascii")))
+            at = (end + 4) & ~3
+        elif token == _END:
+            begin, node = above.pop()
+            if node.partition("@")[0] == name:
+                made[begin:at] = _TOKEN.pack(_NOP) * ((at - begin) // _TOKEN.size)
+        elif token == _PROP:
+            size, _ = _PROPERTY.unpack_from(tree, at)
+            at = (at + _PROPERTY.size + size + 3) & ~3
+        elif token == _LAST:
+            return bytes(made)
+        elif token != _NOP:
+            raise ValueError(token)

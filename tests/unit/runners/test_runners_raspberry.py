@@ -56,12 +56,18 @@ def test_a_node_is_taken_out_of_a_tree():
     assert b"serial" not in devicetree.without(SERIAL, "serial")
 
 
-@pytest.mark.parametrize("cut", [0, 3, 41, 60, len(SERIAL) - 4])
-def test_what_is_no_tree(cut):
-    with pytest.raises(ValueError, match="device tree"):
-        devicetree.without(SERIAL[:cut], "x")
-    with pytest.raises(ValueError, match="device tree"):
-        devicetree.without(b"MZ" + SERIAL, "x")
+DAMAGED = {
+    "cut": SERIAL[: len(SERIAL) - 4], "empty": b"", "a program": b"MZ" + SERIAL,
+    "no end of a name": SERIAL[:40] + struct.pack(">I", 1) + b"abc",
+    "an end of nothing": SERIAL[:40] + struct.pack(">I", 2) * 9,
+    "no token": SERIAL[:40] + struct.pack(">I", 7),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_what_is_no_tree(data):
+    with pytest.raises(ValueError, match="no device tree, or a damaged one"):
+        devicetree.without(data, "x")
 
 
 def test_settings_are_those_of_the_boards_that_there_are():

@@ -53,6 +53,11 @@ class Drivers(NamedTuple):
         return tuple(found.values())
 
 
+    def under(self, name: str) -> tuple[str, ...]:
+        """The modules without which the module ``name`` cannot be loaded."""
+        return tuple(other for other in self.needs.get(name, ()) if other in self.files)
+
+
 NOTHING = Drivers(frozenset(), {}, {}, {}, known=False)
 """What is known of a kernel without a module tree."""
 

@@ -20,7 +20,7 @@ from linuxkit.tree import compress, cpio
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from linuxkit.build.drivers import Drivers
@@ -93,7 +93,7 @@ def make(system: System, root: Root, options: Options) -> Blob:
             cpio.write(_entries(system, root, found), packed)
             packed.close()
 
-    wanted = [list(record) for record in _records(system, root, ())]
+    wanted = [list(record) for record in _records(system, root, {})]
     files = [*_files(system, root).values()]
     about = [wanted, root.cd, *map(digests.of_bytes, files)]
     return rootfs.kept(system, f"stage.{packing.form}", about, write)
@@ -126,15 +126,16 @@ def check(found: Drivers, root: Root, config: Config | None) -> None:
 def _entries(system: System, root: Root, found: Drivers) -> Iterator[Entry]:
     names = [_PANIC, *_BUSES, _MODULES[root.kind], *(["dm_verity"] if root.verity else [])]
     modules = found.closure(names)
-    paths = [f"m/{entry.path.rpartition('/')[2]}" for entry in modules]
+    paths = {f"m/{entry.path.rpartition('/')[2]}": entry for entry in modules}
     for folder in ("dev", "m", "root", "sys"):
         yield Entry(folder, Kind.DIR, 0o755, mtime=EPOCH)
     yield Entry("dev/console", Kind.CHAR, 0o600, mtime=EPOCH, major=5, minor=1)
     for name, data in _files(system, root).items():
         yield Entry(name, Kind.FILE, 0o755, mtime=EPOCH, content=Bytes(data))
-    for path, entry in zip(paths, modules, strict=True):
+    for path, entry in paths.items():
         yield Entry(path, Kind.FILE, 0o644, mtime=EPOCH, content=entry.content)
-    table = Bytes(encode(_records(system, root, paths)))
+    under = {path: found.under(drivers.name_of(path)) for path in paths}
+    table = Bytes(encode(_records(system, root, under)))
     yield Entry("stage.table", Kind.FILE, 0o644, mtime=EPOCH, content=table)
 
 
@@ -146,9 +147,12 @@ def _files(system: System, root: Root) -> dict[str, bytes]:
     return files
 
 
-def _records(system: System, root: Root, paths: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for path in paths:
-        yield ("module", f"/{path}")
+def _records(
+    system: System, root: Root, modules: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, ...]]:
+    """What the table says; ``modules`` are files, in their order, and which modules each needs."""
+    for path, under in modules.items():
+        yield ("module", f"/{path}", " ".join(under))
     yield ("find", "root", str(root.mark.offset), root.mark.data.hex())
     if root.verity:
         mark = root.verity.mark

@@ -52,6 +52,11 @@ def test_modules_come_after_what_they_need(found):
     ]  # fmt: skip
 
 
+def test_what_a_module_cannot_be_loaded_without(found):
+    assert found.under("erofs") == ("b", "a")
+    assert found.under("virtio_blk") == found.under("isofs") == ()
+
+
 def test_what_a_kernel_has(found):
     for name in ("erofs", "virtio_blk", "isofs", "crc_x"):
         assert found.has(name)

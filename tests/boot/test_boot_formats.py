@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from linuxkit import runners
+from linuxkit.build.artifact import BootFacts, OutFile
 from support import stick
 from support.machines import HEAD
 from support.proofs import BIOS, BOOTED, DIRECT, UEFI
@@ -115,21 +117,58 @@ def test_it_starts_from_its_file_alone(workshop, boot, prove, tmp_path, start):
     prove(start.form, BOOTED, ", ".join(filter(None, (start.firmware, start.way))))
 
 
+def members(form: str, path, folder) -> dict[str, str]:
+    """The files of an archive that holds a kernel, an initramfs and a command line: role → name.
+
+    Unpacked by tar; what is what stands in their names, or in the manifest (image-spec, manifest.md).
+    """
+    subprocess.run(["tar", "-xf", path, "-C", folder], check=True)
+    if form == "tar-kernel-initrd":
+        return {"kernel": "kernel", "initrd": "initrd.img", "cmdline": "cmdline"}
+
+    def blob(descriptor):
+        return descriptor["digest"].replace("sha256:", "blobs/sha256/")
+
+    found = json.loads((folder / "index.json").read_text())
+    while "manifests" in found:
+        (inner,) = found["manifests"]
+        found = json.loads((folder / blob(inner)).read_text())
+    return {each["annotations"]["org.opencontainers.image.title"]: blob(each) for each in found["layers"]}
+
+
+@pytest.mark.parametrize("form", ["tar-kernel-initrd", "oci"])
+def test_it_starts_from_what_is_unpacked(workshop, boot, prove, tmp_path, form):
+    made = workshop.build(system(Start(form, DIRECT)), form=form)
+    names = members(form, made.directory / made.files[0].name, tmp_path)
+    facts = BootFacts("direct", "initramfs", (tmp_path / names["cmdline"]).read_text(), "ttyS0", 192)
+    files = tuple(OutFile(role, names[role], 0) for role in ("kernel", "initrd"))
+    machine = boot(made._replace(directory=tmp_path, files=files, boot=facts), memory_mib=256)
+    machine.wait_ready(timeout_s=BOOT_S)
+    machine.poweroff()
+    result = machine.wait(120)
+    assert (result.status, result.power) == (0, "poweroff"), result
+    prove(form, BOOTED, DIRECT)
+
+
 @pytest.mark.slow
-def test_arm64_starts_from_uefi(need, workshop, boot, prove):
+@pytest.mark.parametrize("form", ["raw-efi", "aws"])
+def test_arm64_starts_from_uefi(need, workshop, boot, prove, form):
     need("qemu-system-aarch64")
-    artifact = workshop.build(system(Start("raw-efi", UEFI), "arm64"), form="raw-efi", arch="arm64")
+    artifact = workshop.build(system(Start(form, UEFI), "arm64"), form=form, arch="arm64")
     machine = boot(artifact, memory_mib=512)
     machine.wait_ready(timeout_s=BOOT_S)
     machine.poweroff()
     assert machine.wait(120).status == 0
-    prove("raw-efi", BOOTED, UEFI, arch="arm64")
+    prove(form, BOOTED, UEFI, arch="arm64")
 
 
 @pytest.mark.slow
 def test_a_changed_block_of_a_checked_root_stops_the_machine(workshop, boot, tmp_path):
-    """Without "panic=" on its command line too: it says so to QEMU, and "run" ends."""
-    text = system(Start("raw-verity", UEFI, "erofs", kernel="kernel-full")).replace(" panic=-1", "")
+    """Without "panic=" on its command line too: it says so to QEMU, and "run" ends.
+
+    Without "quiet" the kernel tells of everything; it has nothing to say against our modules.
+    """
+    text = system(Start("raw-verity", UEFI, "erofs", kernel="kernel-full")).replace(" quiet panic=-1", "")
     artifact = workshop.build(text, form="raw-verity")
     disk = tmp_path / "changed.img"
     shutil.copy(artifact.path("disk"), disk)
@@ -147,3 +186,6 @@ def test_a_changed_block_of_a_checked_root_stops_the_machine(workshop, boot, tmp
     assert (result.status, result.reason) == (4, "guest-panic"), result
     assert b"Kernel panic - not syncing: dm-verity device corrupted" in machine.console
     assert not result.records
+    assert b"Run /init as init process" in machine.console
+    assert b"Unknown symbol" not in machine.console
+    assert b"stage: " not in machine.console

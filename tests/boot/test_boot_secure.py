@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import subprocess
 import time
 
@@ -19,7 +20,7 @@ from linuxkit.cli.main import main
 from linuxkit.disk import authenticode, certificates, esp, measure
 from support import efi
 from support.machines import HEAD
-from support.proofs import READ
+from support.proofs import BOOTED, READ, UEFI
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
@@ -136,6 +137,28 @@ def test_firmware_refuses(which, bench, boot, tmp_path):
     machine = boot(disk, secure_boot=bench.keys, state=tmp_path, network=network)
     assert until(machine, "Access Denied", "Linux version", "linuxkit:") == "Access Denied"
     assert not machine.records
+
+
+@pytest.mark.slow
+def test_firmware_of_arm64_starts_what_is_signed_and_nothing_else(need, bench, boot, tmp_path, prove):
+    need("qemu-system-aarch64")
+    keys = shutil.copytree(bench.keys, tmp_path / "keys")
+    assert bench.command("keys", "enroll", keys, "--arch", "arm64") == 0
+    options = {"secure_boot": keys / "variables.fd", "network": runners.Network("none"), "memory_mib": 512}
+    text = HEAD.replace("ttyS0", "ttyAMA0")
+    refused = bench.build(text, arch="arm64")
+    machine = boot(refused, state=tmp_path / "unsigned", **options)
+    assert until(machine, "Access Denied", "Linux version", "linuxkit:") == "Access Denied"
+    machine.close()
+
+    text = text.replace("@pkg:kernel", "@pkg:kernel-full")
+    signed = bench.build(text, form="raw-verity", arch="arm64", sign=bench.keys)
+    machine = boot(signed, state=tmp_path / "signed", **options)
+    machine.wait_ready(timeout_s=BOOT_S)
+    machine.poweroff()
+    result = machine.wait(120)
+    assert (result.status, result.power) == (0, "poweroff"), result
+    prove("raw-verity", BOOTED, f"{UEFI}, with Secure Boot", arch="arm64")
 
 
 def test_the_stick_puts_keys_into_a_machine_without_any(bench, boot, tmp_path):

@@ -80,6 +80,9 @@ DATA: Mapping[tuple[str, str], Data] = {
     ("firmware", "arm64"): Data(
         "firmware", "usr/share/AAVMF/AAVMF_CODE.fd", "qemu-efi-aarch64"
     ),
+    ("firmware-secure", "arm64"): Data(
+        "firmware", "usr/share/AAVMF/AAVMF_CODE.secboot.fd", "qemu-efi-aarch64"
+    ),
     ("firmware-variables", "arm64"): Data(
         "firmware", "usr/share/AAVMF/AAVMF_VARS.fd", "qemu-efi-aarch64"
     ),

@@ -27,11 +27,16 @@ DRIVES = {
 
 
 class Firmware(NamedTuple):
-    """UEFI: its code, and where it keeps its variables ("" where that is one file)."""
+    """UEFI: its code, and where it keeps its variables ("" where that is one file).
+
+    On x86 they are guarded by a mode of the processor (SMM), so that only firmware may change those
+    of Secure Boot.  What QEMU has of arm64 has no such mode: root in the guest could.
+    """
 
     code: str
     variables: str = ""
-    secure: bool = False  # the variables are a file of this machine, which only firmware may change
+    own: bool = False  # the variables are a file of this machine
+    guarded: bool = False
 
 
 class Medium(NamedTuple):
@@ -86,7 +91,8 @@ def _secure(artifact: Artifact, options: Options, keys: Path, state: Path) -> Fi
             "LK0870", f'Secure Boot has no say in how "{artifact.format}" starts',
             hint="QEMU or a BIOS would load its kernel; build it with --format raw-efi",
         )  # fmt: skip
-    if options.firmware_file or options.firmware == "bios" or options.machine not in ("", "q35"):
+    usual = {"amd64": "q35", "arm64": "virt"}.get(artifact.arch, "")
+    if options.firmware_file or options.firmware == "bios" or options.machine not in ("", usual):
         raise Error(
             "LK0870", "--secure-boot chooses firmware and machine itself",
             hint="leave --fw and --machine out",
@@ -102,7 +108,7 @@ def _secure(artifact: Artifact, options: Options, keys: Path, state: Path) -> Fi
             files.write(path, variables, mode=0o600, sync=False)
     except OSError as error:
         raise files.os_error(error, "make", path) from error
-    return Firmware(str(code), str(path), secure=True)
+    return Firmware(str(code), str(path), own=True, guarded=artifact.arch == "amd64")
 
 
 def _variables(keys: Path, template: Path) -> bytes:
@@ -128,9 +134,9 @@ def words(found: Medium | None, firmware: Firmware | None, bus: str) -> Iterator
         yield from ("-drive", f"{_flash(0, firmware.code)},readonly=on")
         if firmware.variables:
             # What a guest writes to them is gone with the machine, unless they are its own.
-            more = "" if firmware.secure else ",snapshot=on"
+            more = "" if firmware.own else ",snapshot=on"
             yield from ("-drive", _flash(1, firmware.variables) + more)
-        if firmware.secure:
+        if firmware.guarded:
             yield from ("-global", "driver=cfi.pflash01,property=secure,value=on")
     if found is None or found.kind == "uki":
         return

@@ -153,8 +153,8 @@ def _machine(arch: str, machine: str, host: Host) -> Iterator[str]:
     elif arch == "arm64" and first == "kvm":
         # The host's interrupt controller; only emulation can offer another one.
         extra = ",gic-version=host"
-    elif host.firmware and host.firmware.secure:
-        extra = ",smm=on"  # the mode of the processor in which firmware guards its variables
+    elif host.firmware and host.firmware.guarded:
+        extra = ",smm=on"
     yield from ("-machine", machine + extra)
     for name in chosen.split(":"):
         yield from ("-accel", name)

@@ -126,7 +126,8 @@ class TestSecureBoot:
         certificates.create(tmp_path / "keys")
         options = Options(secure_boot=tmp_path / "keys", tools=tools)
         found = firmware.find(self.disk, options, tmp_path / "state")
-        assert found.secure
+        assert found.own
+        assert found.guarded
         assert found.code == str(tmp_path / "firmware-secure")
         made = Path(found.variables)
         assert made.parent == tmp_path / "state"
@@ -142,8 +143,18 @@ class TestSecureBoot:
         assert Path(found.variables) != store
         assert Path(found.variables).read_bytes() == b"anything"
 
+    def test_arm64_has_no_mode_of_the_processor_that_guards_them(self, tmp_path, tools):
+        certificates.create(tmp_path / "keys")
+        disk = artifact(Path("/o"), "raw-efi", {"disk": "web-efi.img"}, "uefi", "arm64")
+        found = firmware.find(disk, Options(secure_boot=tmp_path / "keys", tools=tools), tmp_path / "state")
+        assert (found.own, found.guarded) == (True, False)
+        said = words(disk, found)
+        assert "-machine virt -accel" in said
+        assert "secure" not in said.replace("firmware-secure", "")
+        assert "snapshot" not in said
+
     def test_what_qemu_is_told(self):
-        said = words(self.disk, Firmware("/c", "/v", secure=True))
+        said = words(self.disk, Firmware("/c", "/v", own=True, guarded=True))
         assert "-machine q35,smm=on" in said
         assert "-global driver=cfi.pflash01,property=secure,value=on" in said
         assert "if=pflash,unit=1,format=raw,file=/v -global" in said

@@ -29,6 +29,8 @@ services:
   - name: listener
     image: test/probe:1
     command: ["/probe", "listen"]
+    clocks: {boottime: 60}
+    ready: {exec: ["/probe", "nothing"]}
   - name: plain
     image: test/probe:1
     capabilities: [CAP_KILL]  # so that compat adds nothing of its own
@@ -78,6 +80,7 @@ services:
     tmpfs: [/tmp]
     ports: {bind: [any], connect: [any]}
     landlock: "off"
+    clocks: {monotonic: 86400000, boottime: 172800000}
   - name: narrow
     profile: strict
     image: test/probe:1
@@ -211,6 +214,8 @@ ROWS = [
     (13, "hostname", {"tight": "tight", "loose": "loose"}),
     (13, "call-sethostname", {"tight": "EPERM", "loose": "ok"}),
     (15, "cgroup", {"plain": "0::/plain", "tight": "0::/"}),
+    (16, "monotonic-days", {"plain": "0", "tight": "0", "shared": "1000"}),
+    (16, "boottime-days", {"plain": "0", "tight": "0", "shared": "2000"}),
     (17, "write-root", {"plain": "ok", "tight": "EROFS"}),
     (17, "write-dev", {"plain": "ok", "tight": "EROFS"}),
     (18, "write-tmp", {"tight": "ok"}),
@@ -320,8 +325,8 @@ def test_limits_of_the_control_group(said):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["other", "notifier"])
-def test_a_strict_service_can_be_asked_and_can_tell_that_it_is_ready(said, name):
+@pytest.mark.parametrize("name", ["other", "notifier", "listener"])
+def test_a_service_can_be_asked_and_can_tell_that_it_is_ready(said, name):
     _, records = said
     assert "ready" in [r.state for r in records if r.name == f"services/{name}"]
 

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *error_name(int number)
@@ -125,7 +126,7 @@ static void identity(void)
 {
 	static const char *const keys[] = {"Uid:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:",
 		"NoNewPrivs:", "Seccomp:", NULL};
-	static const char *const kinds[] = {"cgroup", "ipc", "mnt", "net", "pid", "user", "uts"};
+	static const char *const kinds[] = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"};
 
 	read_lines("/proc/self/status", keys);
 	first_line("uid-map", "/proc/self/uid_map");
@@ -138,6 +139,12 @@ static void identity(void)
 		if (readlink(path, link, sizeof link - 1) < 0)
 			snprintf(link, sizeof link, "%s", error_name(errno));
 		printf("ns-%s %s\n", kinds[i], link);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		struct timespec now;
+
+		clock_gettime(i ? CLOCK_BOOTTIME : CLOCK_MONOTONIC, &now);
+		printf("%s-days %ld\n", i ? "boottime" : "monotonic", (long)(now.tv_sec / 86400));
 	}
 	char host[65] = "";
 	gethostname(host, sizeof host);

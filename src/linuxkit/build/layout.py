@@ -225,6 +225,8 @@ def _place(spec: Spec, images: Images, arch: str, *, learn: bool) -> Iterator[Pl
                 root = first.setdefault((entry.image, sandbox.first_id if sandbox else 0), own)
                 settings = notifying(settings, entry, image.config.env)
                 settings = secrets.shown(settings, entry, bundle)
+                if settings.clocks:
+                    starters.check_clocks(settings, section, spec.where((*place, "clocks")))
                 made = runtime.container_config(
                     settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root,
                     sandbox=sandbox, guard=confined.guard, root=starters.root(section, bundle),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from linuxkit.build.sandbox.compat import Guard
     from linuxkit.build.sandbox.strict import Sandbox
     from linuxkit.spec.model import ImageSettings, Volume
-    from linuxkit.spec.parts import Device, Interface
+    from linuxkit.spec.parts import Clocks, Device, Interface
 
 OCI_VERSION = "1.2.1"
 _SCRATCH = "tmp"  # in a container's folder
@@ -182,6 +182,7 @@ def _config(
             **filled(
                 cgroupsPath=s.cgroups_path,
                 namespaces=_namespaces(s) + place.namespaces,
+                timeOffsets=_time_offsets(s.clocks) if s.clocks else None,
                 devices=[_device(d) for d in s.devices or () if d.path != "all"],
                 seccomp=dict(place.guard.seccomp) if place.guard else None,
                 rootfsPropagation=s.rootfs_propagation,
@@ -255,7 +256,13 @@ def _namespaces(s: ImageSettings) -> list[Value]:
         if word in {"host", "root"}:
             continue
         found.append({"type": kind} if word in {"new", "none"} else {"type": kind, "path": word})
-    return found
+    return [*found, {"type": "time"}] if s.clocks else found
+
+
+def _time_offsets(clocks: Clocks) -> Value:
+    """Seconds that time_namespaces(7) adds to each clock."""
+    given = (("monotonic", clocks.monotonic), ("boottime", clocks.boottime))
+    return {name: {"secs": secs, "nanosecs": 0} for name, secs in given if secs is not None}
 
 
 def _device(device: Device) -> Value:

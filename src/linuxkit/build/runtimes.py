@@ -5,8 +5,13 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base.errors import Error
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from linuxkit.base.where import Where
+    from linuxkit.spec.model import ImageSettings
 
 LABEL = "org.linuxkit.runtime"
 """Set by an image that brings an OCI runtime: the absolute path of its program."""
@@ -19,6 +24,8 @@ DAEMON_LABEL = "org.linuxkit.runtime.daemon"
 
 SETTINGS_LABEL = "org.linuxkit.runtime.daemon.settings"
 """Names the file that says how that daemon is started (:mod:`linuxkit.build.daemonfile`)."""
+
+_CRUN = "crun"
 
 
 class Daemon(NamedTuple):
@@ -46,7 +53,7 @@ class Runtimes(NamedTuple):
         if section == "services" and self.for_services:
             words = ("--namespace", namespace) if namespace else ()
             return (self.for_services, "--runtime", self.program, *words)
-        if posixpath.basename(self.program) == "crun":  # it would ask systemd for cgroups
+        if posixpath.basename(self.program) == _CRUN:  # it would ask systemd for cgroups
             return (self.program, "--cgroup-manager=cgroupfs")
         return (self.program,)
 
@@ -60,6 +67,22 @@ class Runtimes(NamedTuple):
     def creates(self, section: str) -> bool:
         """Whether a container of the section can be made first and started later."""
         return section != "services" or not self.for_services
+
+    def check_clocks(self, settings: ImageSettings, section: str, where: Where | None) -> None:
+        """Raise LK0730 where a container of the section cannot have a time namespace.
+
+        crun makes them, but not in a user namespace, from which it cannot write the offsets; runc
+        does from 1.2 on, which Debian 13 has not.
+        """
+        if posixpath.basename(self.program) != _CRUN or not self.creates(section):
+            what = "which this system's OCI runtime does not make"
+            hint = 'take "@pkg:crun" in init, without containerd, or leave `clocks` out'
+        elif (settings.userns or "host") not in {"host", "root"}:
+            what = "which crun cannot set up for a container with ids of its own"
+            hint = "add `userns: host`, or leave `clocks` out"
+        else:
+            return
+        raise Error("LK0730", f"`clocks` need a time namespace, {what}", hint=hint, where=where)
 
     def root(self, section: str, bundle: str) -> str:
         """What a container's configuration calls its root."""

@@ -17,7 +17,7 @@ from linuxkit.spec.confinement import Ports, Seccomp  # noqa: TC001 - as above
 from linuxkit.spec.decode import Key, Problem
 from linuxkit.spec.forwarding import Logs  # noqa: TC001
 from linuxkit.spec.network import Networking  # noqa: TC001
-from linuxkit.spec.parts import ID_LIMIT, Device, IdMapping, Mount, Runtime, Strings
+from linuxkit.spec.parts import ID_LIMIT, Clocks, Device, IdMapping, Mount, Runtime, Strings
 from linuxkit.spec.places import Places
 from linuxkit.spec.record import Record
 from linuxkit.spec.resources import Resources  # noqa: TC001
@@ -116,6 +116,10 @@ class ImageSettings(Record):
         Key("Users: `host` (the default), `new`, or a path.", read=text.namespace),
     ] = None
     hostname: Annotated[str | None, Key("Host name; needs `uts: new`.", read=text.hostname)] = None
+    clocks: Annotated[
+        Clocks | None,
+        Key("A time namespace: its clocks that count from boot; needs crun and `userns: host`."),
+    ] = None
     readonly: Annotated[bool | None, Key("Whether its root cannot be written to.")] = None
     masked_paths: Annotated[Strings | None, Key("Paths that are hidden.")] = None
     readonly_paths: Annotated[Strings | None, Key("Paths that cannot be written to.")] = None

@@ -17,6 +17,9 @@ Strings = tuple[str, ...]
 ID_LIMIT = 2**32 - 2
 """The largest user or group id; the one after it means "no change" to chown(2)."""
 
+CLOCK_LIMIT = 10 * 365 * 86_400
+"""Seconds; a machine that is up for longer is not believed."""
+
 _MOUNTPOINTS = {
     "cgroup": "/sys/fs/cgroup",
     "devpts": "/dev/pts",
@@ -34,6 +37,17 @@ class IdMapping(Record):
         int, Key("First id inside.", name="containerID", least=0, most=ID_LIMIT)
     ]
     size: Annotated[int, Key("How many ids follow each other.", least=1, most=2**32 - 1)]
+
+
+class Clocks(Record):
+    """What a time namespace adds to the clocks that count from the machine's start."""
+
+    monotonic: Annotated[
+        int | None, Key("Seconds added to CLOCK_MONOTONIC.", least=0, most=CLOCK_LIMIT)
+    ] = None
+    boottime: Annotated[
+        int | None, Key("Seconds added to CLOCK_BOOTTIME.", least=0, most=CLOCK_LIMIT)
+    ] = None
 
 
 class Mount(Record):

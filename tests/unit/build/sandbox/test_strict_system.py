@@ -45,6 +45,7 @@ def build(tmp_path, monkeypatch):
                 for member in archive
             }
 
+    make.cache = tmp_path / "cache"
     return make
 
 
@@ -146,3 +147,29 @@ def test_an_init_that_gives_no_secrets_is_refused(build):
 def test_names_of_secrets_are_names_of_files(build, name):
     with pytest.raises(Error, match="not a name for a secret"):
         build(f"services: [{{name: a, image: 'lk/app:1', secrets: ['{name}']}}]\n")
+
+
+def test_clocks_are_a_time_namespace(build):
+    tree = build(
+        "services: [{name: a, image: 'lk/app:1', clocks: {boottime: 5}},"
+        " {name: b, image: 'lk/app:1', profile: strict, userns: host, clocks: {}}, {name: c, image: 'lk/app:1'}]\n"
+    )
+    linux = {n: json.loads(tree[f"containers/services/{n}/config.json"][1])["linux"] for n in "abc"}
+    made = {n: [row for row in linux[n]["namespaces"] if row["type"] == "time"] for n in "abc"}
+    assert made == {"a": [{"type": "time"}], "b": [{"type": "time"}], "c": []}
+    assert [linux[n].get("timeOffsets") for n in "abc"] == [{"boottime": {"secs": 5, "nanosecs": 0}}, None, None]
+
+
+def test_clocks_need_the_ids_of_the_system(build):
+    with pytest.raises(Error, match="ids of its own") as caught:
+        build("services: [{name: a, image: 'lk/app:1', profile: strict, clocks: {boottime: 5}}]\n")
+    assert (caught.value.code, caught.value.hint[:18]) == ("LK0730", "add `userns: host`")
+
+
+@pytest.mark.parametrize("runtime", ["/usr/bin/runc", "/usr/bin/crun-like"])
+def test_runtimes_without_time_namespaces_are_refused(build, runtime):
+    image(linuxkit.open_store(build.cache), "docker.io/lk/other:1", {"r": "x"}, labels={"org.linuxkit.runtime": runtime})
+    head = 'init: ["lk/init:1", "lk/other:1"]\n'
+    with pytest.raises(Error, match="does not make") as caught:
+        build("services: [{name: a, image: 'lk/app:1', clocks: {boottime: 5}}]\n", head=head)
+    assert (caught.value.code, caught.value.where.column) == ("LK0730", 49)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from linuxkit.base.errors import Error, raise_all
 from linuxkit.build import sbom as sboms
 from linuxkit.build.layout import lay_out
+from linuxkit.build.sandbox import profile
 from linuxkit.build.source import locate, require_present
 from linuxkit.build.wanted import copied, needs, opened
 from linuxkit.oci.image import offered, open_image, write_index
@@ -36,16 +37,20 @@ def resolve(
     sbom_created: str = sboms.CREATED,
     decompress_kernel: bool = False,
     learn: bool = False,
+    allow_unsafe: bool = False,
 ) -> Plan:
     """Find every image (which may download or build it) and lay the system out.
 
     ``sbom`` is the path of the bill of materials in the image, "" for none, and ``sbom_created``
     the time that it tells.  With ``offline`` nothing is fetched: LK0402 tells all that is missing.
-    With ``learn`` the system counts the system calls of its strict containers.
+    With ``learn`` the system counts the system calls of its strict containers.  Containers of the
+    profile `none` are LK0731 unless ``allow_unsafe``.
     Raises LK0401 for references that no source knows, LK0306 for images without this architecture,
     LK02xx for labels and files.
     """
     platform = Platform("linux", arch)
+    if not allow_unsafe:
+        profile.require_any(spec)
     if offline:
         _require(spec, platform, sources)
     images = _open_all(tuple(opened(spec)), platform, store, sources)

@@ -71,6 +71,7 @@ def _report(args: argparse.Namespace) -> Report:
             sources=opened.sources,
             arch=opened.arch,
             offline=args.offline,
+            allow_unsafe=True,
         )
         return report.of_plan(plan, opened.spec)
     if len(args.files) > 1:

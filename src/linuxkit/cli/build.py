@@ -69,6 +69,7 @@ def configure(parser: Parser) -> None:
     add("--sign", "KEYDIR", "sign what firmware starts, with the keys of `linuxkit keys new`")
     switch("--only-signed", "with --sign: the machine runs programs of its image only (raw-verity)")
     switch("--learn", "count the system calls of strict containers, for `linuxkit learn`")
+    switch("--allow-unsafe", "build containers of the profile `none`, too")
     switch("--offline", "fetch nothing; say what is missing")
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
@@ -101,6 +102,7 @@ def main(args: argparse.Namespace) -> int:
         sbom="" if args.no_sbom else args.sbom_output,
         decompress_kernel=args.decompress_kernel,
         learn=args.learn,
+        allow_unsafe=args.allow_unsafe,
         **_sbom_time(args),
     )
     _tell_grants(plan)
@@ -267,9 +269,12 @@ def _tell_gaps(spec: linuxkit.Spec, system: System) -> None:
 
 
 def _tell_exposure(plan: linuxkit.Plan, spec: linuxkit.Spec) -> None:
-    """One line about what upstream's way leaves open, for a file that names no profile."""
+    """What nothing confines; and what upstream's way leaves open, for a file without a profile."""
     from linuxkit.build.audit import report
 
+    bare = [each.container for each in plan.confinement if each.profile == "none"]
+    if bare:
+        events.note(f"nothing confines {', '.join(bare)}: profile: none", level="warning")
     if spec.profile is None and any(each.profile == "compat" for each in plan.confinement):
         worst = report.of_plan(plan, spec).worst
         events.note(

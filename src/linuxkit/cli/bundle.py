@@ -62,7 +62,7 @@ def _export(args: argparse.Namespace) -> int:
     for arch in [platform.arch(name).oci for name in args.arch] or [platform.host().oci]:
         project = projects.open_project(args, architecture=arch)
         plan = linuxkit.resolve(
-            project.spec, store=project.store, sources=project.sources, arch=arch
+            project.spec, store=project.store, sources=project.sources, arch=arch, allow_unsafe=True
         )
         linuxkit.fetch(plan, store=project.store)
         found += bundle.items(project.spec, arch, project.store, project.sources)

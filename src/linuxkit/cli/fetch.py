@@ -30,7 +30,11 @@ def main(args: argparse.Namespace) -> int:
     """Fetch."""
     project = projects.open_project(args)
     plan = linuxkit.resolve(
-        project.spec, store=project.store, sources=project.sources, arch=project.arch
+        project.spec,
+        store=project.store,
+        sources=project.sources,
+        arch=project.arch,
+        allow_unsafe=True,
     )
     linuxkit.fetch(plan, store=project.store)
     inputs.keep_uses(args, project.store, "fetch")

@@ -27,7 +27,7 @@ from linuxkit.spec.text import Bind, Duration, Mode, Rlimit, Tmpfs  # noqa: TC00
 if TYPE_CHECKING:
     from linuxkit.base.where import Where
 
-PROFILES = ("strict", "compat")
+PROFILES = ("strict", "compat", "none")
 
 Texts = Mapping[str, str]
 Ids = tuple[int | str, ...]
@@ -197,7 +197,9 @@ class Container(ImageSettings):
     image: Annotated[Ref, Key("The image it runs.", read=ref.parse)]
     stop: Annotated[Stop | None, Key("How it is asked to end.")] = None
     profile: Annotated[
-        str | None, Key("How it is confined; else as the whole file says.", choices=PROFILES)
+        str | None,
+        Key("How it is confined; else as the whole file says.  `none` needs `--allow-unsafe`.",
+            choices=PROFILES),
     ] = None
     grant: Annotated[
         str | None,
@@ -389,7 +391,8 @@ class Spec(Record):
     profile: Annotated[
         str | None,
         Key(
-            "How containers are confined: `strict`, or `compat`, upstream's way and the default.",
+            "How containers are confined: `strict`, or `compat`, upstream's way and the default; "
+            "`none` is that without what `compat` adds, and needs `--allow-unsafe`.",
             choices=PROFILES,
         ),
     ] = None

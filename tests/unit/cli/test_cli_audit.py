@@ -114,3 +114,21 @@ def test_build_tells_what_a_file_without_a_profile_leaves_open(tmp_path, capsys)
     (tmp_path / "web.yml").write_text(YML)
     assert program.main(["build", "--arch", "amd64", "web.yml"]) == 0
     assert "profile: compat" not in capsys.readouterr().err
+
+
+def test_no_confinement_has_to_be_allowed_and_is_named(tmp_path, capsys):
+    text = YML.replace("profile: compat, capabilities: [CAP_CHOWN]", "profile: none")
+    (tmp_path / "bare.yml").write_text(text)
+    assert program.main(["build", "--arch", "amd64", "bare.yml"]) == 2
+    said = capsys.readouterr().err
+    assert "LK0731 bare.yml:7:" in said
+    assert "--allow-unsafe" in said
+    assert not list(tmp_path.glob("bare-*"))
+    assert program.main(["build", "--arch", "amd64", "--allow-unsafe", "--json", "bare.yml"]) == 0
+    out = capsys.readouterr()
+    profiles = {row["container"]: row["profile"] for row in json.loads(out.out)["confinement"]}
+    assert profiles == {"services/old": "none", "services/shut": "strict", "services/web": "strict"}
+    assert "nothing confines services/old" in out.err
+    assert audit("--json", "bare.yml") == 0  # what may not be built may be looked at
+    rows = json.loads(capsys.readouterr().out)["containers"]
+    assert {row["name"]: row["profile"] for row in rows} == profiles

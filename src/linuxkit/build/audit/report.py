@@ -42,11 +42,12 @@ class Audited(NamedTuple):
     posture: Posture
     exposure: Exposure
     held: tuple[Held, ...] = ()
+    said: str = ""  # its profile, where that is known from the YAML
 
     @property
     def profile(self) -> str:
-        """Which profile the image shows that it has."""
-        return "strict" if self.posture.record else "compat"
+        """Its profile, else the one that the image shows that it has."""
+        return self.said or ("strict" if self.posture.record else "compat")
 
 
 class Report(NamedTuple):
@@ -70,7 +71,8 @@ def of_plan(plan: Plan, spec: Spec) -> Report:
         for item in segment.items
         if _FILE.fullmatch(item.path)
     }
-    return _report(files, plan.arch, _held(plan, spec))
+    said = {each.container: each.profile for each in plan.confinement}
+    return _report(files, plan.arch, _held(plan, spec), said)
 
 
 def of_image(entries: Iterable[Entry], arch: str) -> Report:
@@ -86,11 +88,14 @@ def of_image(entries: Iterable[Entry], arch: str) -> Report:
             files[entry.path] = b"".join(entry.content.chunks())
     if not files:
         raise Error("LK0757", "this is no built system: it has no containers")
-    return _report(files, arch, {})
+    return _report(files, arch, {}, {})
 
 
 def _report(
-    files: Mapping[str, bytes], arch: str, held: Mapping[str, tuple[Held, ...]]
+    files: Mapping[str, bytes],
+    arch: str,
+    held: Mapping[str, tuple[Held, ...]],
+    said: Mapping[str, str],
 ) -> Report:
     audited = []
     for path in sorted(files):
@@ -99,7 +104,8 @@ def _report(
             continue
         name = folder.removeprefix("containers/")
         found = posture.read(name, files[path], files.get(f"{folder}/{strict.RECORD}"), arch)
-        audited.append(Audited(found, exposure.exposure(found), held.get(name, ())))
+        row = Audited(found, exposure.exposure(found), held.get(name, ()), said.get(name, ""))
+        audited.append(row)
     return Report(tuple(audited), standards.verdicts([each.posture for each in audited]))
 
 

@@ -21,9 +21,26 @@ if TYPE_CHECKING:
     from linuxkit.spec.decode import Path
     from linuxkit.spec.model import Container, Spec
 
-STRICT, COMPAT = "strict", "compat"
+STRICT, COMPAT, NONE = "strict", "compat", "none"
 
 _STRICT_KEYS = ("grant", "seccomp", "ports", "jit", "landlock")
+
+
+def require_any(spec: Spec) -> None:
+    """Raise LK0731, all at once, for each container of the profile `none`."""
+    raise_all(
+        [
+            Error(
+                "LK0731",
+                f"{entry.name}: nothing would confine it under `profile: none`",
+                hint="write `profile: compat`, or build with --allow-unsafe",
+                where=spec.where((section, index, "profile") if entry.profile else ("profile",)),
+            )
+            for section in ("onboot", "services", "onshutdown")
+            for index, entry in enumerate(getattr(spec, section))
+            if of(entry, spec) == NONE
+        ]
+    )
 
 
 class Confined(NamedTuple):
@@ -62,10 +79,10 @@ def confine(
     learned, and LK02xx for a label that cannot be read.
     """
     image = str(entry.image)
-    if profile == COMPAT:
+    if profile != STRICT:
         raise_all(_strict_only(entry, where))
         merged = labels.settings(entry, image_labels, image)
-        guarded, guard = compat.guarded(merged, arch)
+        guarded, guard = (merged, None) if profile == NONE else compat.guarded(merged, arch)
         return Confined(guarded, tuple(grants.privileges(merged)), guard=guard)
     text = image_labels.get(labels.LABEL, "")
     label = _spelled_out(labels.decode(text, image)) if text else ImageSettings()

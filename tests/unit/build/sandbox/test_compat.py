@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from linuxkit.build.sandbox import compat, strict
-from linuxkit.spec import labels
+from linuxkit.base.errors import Error
+from linuxkit.build.sandbox import compat, profile, strict
+from linuxkit.spec import labels, load
 from linuxkit.spec.model import ImageSettings
 
 
@@ -46,3 +47,29 @@ def test_only_calls_that_the_architecture_has(arch):
     (row,) = compat.seccomp(arch)["syscalls"]
     assert set(row["names"]) <= set(compat.syscalls.numbers(arch))
     assert "bpf" in row["names"]
+
+
+NONE = "services: [{name: web, image: x, profile: none}, {name: other, image: x}]\n"
+
+
+def test_none_is_compat_without_what_that_adds():
+    spec = load.parse(NONE)
+    made = {
+        name: profile.confine(entry, name, {}, arch="amd64", first_id=0, where=spec.where)
+        for name in ("none", "compat")
+        for entry in spec.services[:1]
+    }
+    assert made["none"].guard is None
+    assert made["none"].settings.masked_paths is None
+    assert made["compat"].guard is not None
+    assert made["none"].privileges == made["compat"].privileges
+
+
+def test_none_has_to_be_allowed():
+    with pytest.raises(Error, match="web: nothing would confine it") as caught:
+        profile.require_any(load.parse(NONE))
+    assert [(e.code, e.where.column) for e in caught.value.all()] == [("LK0731", 43)]
+    with pytest.raises(Error) as caught:
+        profile.require_any(load.parse("profile: none\n" + NONE.replace(", profile: none", "")))
+    assert [(e.code, e.where.line) for e in caught.value.all()] == [("LK0731", 1)] * 2
+    profile.require_any(load.parse(NONE.replace("none", "compat")))

@@ -42,7 +42,7 @@ def test_every_key_of_an_entry():
         "gid additionalGids noNewPrivileges oomScoreAdj rootfsPropagation cgroupsPath resources "
         "sysctl rlimits uidMappings gidMappings annotations runtime onFailure "
         "stop timeout override remove "
-        "profile grant landlock seccomp ports jit"
+        "profile grant landlock seccomp ports jit clocks secrets"
     )
     assert set(fields(model.Step)) - set(fields(model.Container)) == {"onFailure", "timeout"}
     assert set(fields(model.LastStep)) - set(fields(model.Step)) == {"requires"}
@@ -50,7 +50,7 @@ def test_every_key_of_an_entry():
         "restart backoff critical after requires ready health"
     )
     assert set(fields(model.Container)) - set(fields(model.ImageSettings)) == words(
-        "name image stop profile grant landlock override remove"
+        "name image stop profile grant landlock secrets override remove"
     )
     assert list(fields(model.Container))[:2] == ["name", "image"]
     assert set(fields(parts.Runtime)) == words("cgroups mounts mkdir interfaces bindNS namespace")

@@ -45,7 +45,7 @@ FLAGS = (
 PROGRAMS = {
     "init": 150 * 1024, "service": 150 * 1024, "confine": 64 * 1024, "learn": 64 * 1024,
     "secrets": 64 * 1024, "stage": 64 * 1024, "metadata": 96 * 1024, "ctr-runtime": 64 * 1024,
-    "logs": 128 * 1024, "vsudd": 64 * 1024,
+    "logs": 128 * 1024, "vsudd": 64 * 1024, "vmm": 64 * 1024,
 }  # fmt: skip
 """Name → how many bytes it may have; its files are below ``guest`` and ``include``."""
 

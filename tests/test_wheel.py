@@ -62,7 +62,7 @@ def test_what_is_in_it(wheel):
     }  # fmt: skip
     programs = (
         "confine", "ctr-runtime", "init", "learn", "logs", "metadata", "secrets", "service", "stage",
-        "vsudd",
+        "vmm", "vsudd",
     )  # fmt: skip
     expected |= {f"linuxkit/data/guest/amd64/{name}" for name in programs}
     about = {name for name in members if ".dist-info/" in name}

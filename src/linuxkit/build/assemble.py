@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 from linuxkit.base import digest as digests
 from linuxkit.base import events
 from linuxkit.base.errors import Error
-from linuxkit.build import apk, drivers, rewrite
+from linuxkit.build import apk, drivers, machines, rewrite
 from linuxkit.build import kernel as kernels
-from linuxkit.build.plan import EPOCH, REWRITER, DataSegment, ImageSegment, Item, Origin
+from linuxkit.build.plan import (
+    EPOCH,
+    REWRITER,
+    DataSegment,
+    ImageSegment,
+    Item,
+    MachineSegment,
+    Origin,
+)
 from linuxkit.build.root import Root, listed, listing
 from linuxkit.build.system import Built, System
 from linuxkit.oci.flatten import flatten
@@ -42,7 +50,10 @@ def assemble(plan: Plan, *, store: Store) -> System:
     databases: list[Built] = []
     inits = [s for s in plan.segments if isinstance(s, ImageSegment) and not s.prefix]
     for segment in plan.segments:
-        if isinstance(segment, DataSegment):
+        if isinstance(segment, MachineSegment):
+            inner = assemble(segment.plan, store=store)
+            built.append(_data(machines.files(segment, inner), store, root))
+        elif isinstance(segment, DataSegment):
             clashes = root.clashes(item.path for item in segment.items)
             built += [*_parted(clashes, store), _data(segment, store, root)]
         else:

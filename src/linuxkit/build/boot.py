@@ -72,6 +72,7 @@ class Unit(NamedTuple):
     confine: tuple[str, ...] = ()  # stands before every program that is run in the container
     secrets: tuple[str, ...] = ()
     first_id: int = 0  # of the container's own range of ids; 0: they are the system's
+    devices: tuple[str, ...] = ()  # of the root, which it may use whatever its ids are
 
     def __str__(self) -> str:
         return f"{self.section}/{printable(self.name)}"
@@ -97,9 +98,11 @@ def compile_table(
     runtimes: Runtimes,
     volumes: Sequence[Volume] = (),
     watchdog: Watchdog | None = None,
+    quiet: bool = False,
 ) -> bytes:
     """The boot table for ``units``, in the order in which each section is to start.
 
+    With ``quiet`` their output stays off the console: somebody reads it on a control port.
     A unit must stand behind those of its section that it comes after.  Raises LK0720 to LK0728,
     all at once, for what this guest cannot do.
     """
@@ -118,7 +121,7 @@ def compile_table(
     records: list[Record] = [
         ("log-ring", str(min(_LOG_RING_BYTES, _LOG_RINGS_BYTES // max(count, 1)))),
         ("log-file", str(_LOG_FILE_BYTES)),
-        ("console-rate", str(_CONSOLE_BYTES_PER_S)),
+        ("console-rate", str(0 if quiet else _CONSOLE_BYTES_PER_S)),
         ("parallel", str(_PARALLEL_STARTS)),
     ]
     if watchdog:
@@ -268,7 +271,9 @@ def _unit(
 
 
 def _prepare(unit: Unit) -> Iterator[Record]:
-    """What runtime.json wants done in the root before the container starts."""
+    """What is done in the root before the container starts; most of it runtime.json wants."""
+    for device in unit.devices:
+        yield "device", device, "0666"
     for mount in _list(unit.runtime, "mounts"):
         if isinstance(mount, dict):
             options = [str(option) for option in _list(mount, "options")]

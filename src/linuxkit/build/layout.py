@@ -33,6 +33,7 @@ from linuxkit.build.plan import (
     Item,
     Kernel,
     Layers,
+    MachineSegment,
     Origin,
     Parents,
     Plan,
@@ -41,7 +42,8 @@ from linuxkit.build.plan import (
 from linuxkit.build.sandbox import profile, program, ranges, strict
 from linuxkit.build.supervision import keys_said, notifying, supervision
 from linuxkit.build.volume import layout_segment
-from linuxkit.spec import labels, metadata, order
+from linuxkit.build.wanted import opened
+from linuxkit.spec import isolation, labels, metadata, order
 from linuxkit.tree import path as paths
 
 if TYPE_CHECKING:
@@ -98,23 +100,27 @@ def lay_out(
     store: Store,
     arch: str,
     bill: sbom.Options,
-    decompress_kernel: bool,
-    learn: bool,
+    decompress_kernel: bool = False,
+    learn: bool = False,
+    quiet: bool = False,
 ) -> Plan:
     """The plan for ``spec`` with its ``images`` open; ``roots`` are those of volumes to copy whole.
 
-    With ``learn`` the system calls of strict containers are counted.  Raises LK02xx for what
-    labels, ids and sources have wrong, all at once.
+    With ``learn`` the system calls of strict containers are counted; ``quiet`` as in
+    :func:`linuxkit.build.boot.compile_table`.  Raises LK02xx for what labels, ids and sources have
+    wrong, all at once.
     """
     containers = tuple(_place(spec, images, arch, learn=learn))
     volumes = tuple(_volume_segments(spec, images, roots, store))
+    machines = tuple(_machines(spec, images, store, arch))
     data = fileset.items(spec, id_table(spec), store, lambda kind: metadata.render(spec, kind))
-    table = _boot_table(spec, images, containers, data)
+    table = _boot_table(spec, images, containers, data, quiet=quiet)
     segments: list[Segment] = [_root_segment(spec)]
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
     segments.append(DataSegment("confine", tuple(_programs(containers, arch, store))))
     segments += volumes
+    segments += machines
     segments += _rootfs_segments(spec, images, containers)
     bills = _bill(images, roots, arch, bill)
     segments.append(DataSegment("files", (*data, *table, *bills)))
@@ -248,6 +254,28 @@ def _within(spec: Spec, place: Path) -> Callable[[Path], Where | None]:
     return lambda path: spec.where((*place, *path))
 
 
+def _machines(spec: Spec, images: Images, store: Store, arch: str) -> Iterator[MachineSegment]:
+    """The systems that run in machines of their own in this one; what they are made of is ours."""
+    errors: list[Error] = []
+    for index, entry in enumerate(spec.services):
+        if entry.inner is None or entry.machine is None:
+            continue
+        own = {want.ref: images[want.ref] for want in opened(entry.inner)}
+        try:
+            plan = lay_out(
+                entry.inner, own, {}, store=store, arch=arch, bill=sbom.Options(path=""), quiet=True
+            )  # fmt: skip
+        except Error as error:
+            for single in error.all():
+                single.where = single.where or spec.where(("services", index))
+                errors.append(single)
+            continue
+        origin = Origin(str(entry.inner.services[0].image), f"services[{index}]")
+        name, place = f"services/{entry.name} (machine)", isolation.folder(entry.name)
+        yield MachineSegment(name, origin, place, entry.machine.memory or 0, plan)
+    raise_all(errors)
+
+
 def _bundles(spec: Spec, containers: Iterable[Placed]) -> Iterator[Item]:
     """All that lies around the images' files: folders, configurations, mount points."""
     for index, volume in enumerate(spec.volumes):
@@ -320,7 +348,7 @@ def _targets(placed: Placed, files: Collection[str]) -> Iterator[Target]:
 
 
 def _boot_table(
-    spec: Spec, images: Images, containers: Sequence[Placed], files: Iterable[Item]
+    spec: Spec, images: Images, containers: Sequence[Placed], files: Iterable[Item], *, quiet: bool
 ) -> tuple[Item, ...]:
     """The boot table, for an init that reads it; upstream's init scans the folders instead."""
     init = [images[ref].config.labels for ref in spec.init]
@@ -342,7 +370,9 @@ def _boot_table(
         usual, said = boot.Watchdog(), spec.watchdog
         ms = said.timeout.ms if said.timeout else usual.ms
         watchdog = boot.Watchdog(said.device or usual.device, ms)
-    table = boot.compile_table(units, runtimes=starters, volumes=volumes, watchdog=watchdog)
+    table = boot.compile_table(
+        units, runtimes=starters, volumes=volumes, watchdog=watchdog, quiet=quiet
+    )
     origin = Origin("linuxkit.boot", "boot")
     rule = Parents(0o755, 0, 0)
     return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
@@ -391,6 +421,7 @@ def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:
             sandbox.command if sandbox else (),
             placed.entry.secrets or (),
             sandbox.first_id if sandbox else 0,
+            (isolation.KVM,) if getattr(placed.entry, "inner", None) else (),
         )
 
 

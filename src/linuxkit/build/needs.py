@@ -82,6 +82,7 @@ _CONFINING = (
     ("filters of system calls", "SECCOMP_FILTER", ""),
     ("user namespaces", "USER_NS", ""),
 )
+_MACHINES = ("virtual machines", "KVM", "kvm")
 _LSM = "lsm="
 # guest/confine/landlock.c: the least that it enforces, and the Linux that brought it.
 _LEAST_LANDLOCK = (6, 12)
@@ -115,6 +116,7 @@ def needs(spec: Spec, plan: Plan) -> tuple[Need, ...]:
         if profile.of(entry, spec) == profile.STRICT:
             landlock = (_LANDLOCK,) if (entry.landlock or "enforce") == "enforce" else ()
             found += [Need(entry.name, *row) for row in (*landlock, *_CONFINING)]
+    found += [Need(entry.name, *_MACHINES) for entry in spec.services if entry.inner]
     return tuple(found)
 
 

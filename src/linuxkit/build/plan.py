@@ -179,7 +179,24 @@ class DataSegment(NamedTuple):
         return [item.to_json() for item in self.items]
 
 
-Segment = ImageSegment | DataSegment
+class MachineSegment(NamedTuple):
+    """A whole system that a container runs: its kernel and its initramfs, as files in ``folder``.
+
+    ``memory`` is what its machine has, in MiB.
+    """
+
+    name: str
+    origin: Origin
+    folder: str
+    memory: int
+    plan: Plan
+
+    def to_json(self) -> object:
+        """The JSON form."""
+        return {"folder": self.folder, "memory": self.memory, "plan": self.plan.to_json()}
+
+
+Segment = ImageSegment | DataSegment | MachineSegment
 
 
 class Grant(NamedTuple):
@@ -248,10 +265,17 @@ class Plan(NamedTuple):
         images = [s.image for s in self.segments if isinstance(s, ImageSegment)]
         if self.kernel:
             images.append(self.kernel.image)
+        images += [Layers(inner.layers(), ()) for inner in self._inner()]
         found = {layer.digest: layer for image in images for layer in image.layers}
         return tuple(found.values())
 
     def blobs(self) -> tuple[Blob, ...]:
         """Every blob that goes into the system as it is, each once."""
         data = [s for s in self.segments if isinstance(s, DataSegment)]
-        return tuple(dict.fromkeys(item.blob for s in data for item in s.items if item.blob))
+        found = [item.blob for s in data for item in s.items if item.blob]
+        found += [blob for inner in self._inner() for blob in inner.blobs()]
+        return tuple(dict.fromkeys(found))
+
+    def _inner(self) -> tuple[Plan, ...]:
+        """The systems of machines that run in this one."""
+        return tuple(s.plan for s in self.segments if isinstance(s, MachineSegment))

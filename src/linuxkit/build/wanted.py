@@ -36,6 +36,10 @@ def opened(spec: Spec) -> Iterator[Wanted]:
     for section in ("onboot", "onshutdown", "services"):
         for index, entry in enumerate(getattr(spec, section)):
             yield Wanted(entry.image, spec.where((section, index, "image")))
+    for index, entry in enumerate(spec.services):
+        if entry.inner:
+            where = spec.where(("services", index, "image"))
+            yield from (want._replace(where=where) for want in opened(entry.inner))
 
 
 class Copy(NamedTuple):

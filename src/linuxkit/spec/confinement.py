@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from linuxkit.base import syscalls
 from linuxkit.base.errors import Error, printable, suggestion
+from linuxkit.oci import ref
+from linuxkit.oci.ref import Ref  # noqa: TC001 - the decoder reads annotations
 from linuxkit.spec.decode import Key
 from linuxkit.spec.record import Record
 
@@ -82,6 +84,23 @@ class Seccomp(Record):
         Key("Of all these calls only those in this file of `linuxkit learn`; `stock:NAME` is one "
             "that comes with the tool."),
     ] = None  # fmt: skip
+
+
+class Machine(Record):
+    """What the virtual machine of a service is made of; stock packages where nothing is said."""
+
+    kernel: Annotated[Ref | None, Key("Its kernel: `@pkg:kernel-microvm`.", read=ref.parse)] = None
+    init: Annotated[
+        tuple[Ref, ...] | None,
+        Key("Images of its root: `@pkg:init` and `@pkg:crun-static`.", read=ref.parse),
+    ] = None
+    monitor: Annotated[
+        Ref | None, Key("The image of the program that runs it: `@pkg:vmm`.", read=ref.parse)
+    ] = None
+    memory: Annotated[
+        int | None,
+        Key("All of its memory, in MiB: the service's limit and 128 more.", least=64, most=1 << 22),
+    ] = None
 
 
 class Ports(Record):

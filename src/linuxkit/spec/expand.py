@@ -1,5 +1,7 @@
 """Short keys written out: ``hostname``, ``network`` and ``logs`` become files and containers.
 
+A service with ``isolation: vm`` becomes what runs its machine (:mod:`linuxkit.spec.isolation`).
+
 The containers are of stock packages, with no more privileges than each needs: one sets up
 interfaces, addresses and routes, one asks for leases, one is given the keys of tunnels.
 """
@@ -11,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from linuxkit.base.errors import Error
 from linuxkit.oci import ref
-from linuxkit.spec import forwarding, netfiles, text
+from linuxkit.spec import forwarding, isolation, netfiles, text
 from linuxkit.spec.confinement import Ports
 from linuxkit.spec.model import File, Service, Step
+from linuxkit.spec.netfiles import RESOLVER
 from linuxkit.spec.parts import Runtime
 from linuxkit.spec.places import Made
 from linuxkit.spec.record import replace
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from linuxkit.spec.model import Spec
     from linuxkit.spec.network import Networking
 
-RESOLVER = "/run/resolvconf"
 _RECEIVERS = "etc/linuxkit/logs/receivers"
 _POSITIONS = "/run/log-forward"
 _READ = f"/{netfiles.FOLDER}:{netfiles.PLACE}:ro"
@@ -55,7 +57,14 @@ def expanded(spec: Spec, packages: PackageResolver | None) -> Spec:
 
     Raises LK0214 without ``packages``, and what they raise.
     """
-    return _with_logs(_with_network(spec, packages), packages)
+    written = _with_logs(_with_network(spec, packages), packages)
+
+    def find(name: str, where: Where | None) -> Ref:
+        if packages is None:
+            raise no_packages(where)
+        return _find(packages, name, where)
+
+    return isolation.isolated(written, find)
 
 
 def _with_logs(spec: Spec, packages: PackageResolver | None) -> Spec:

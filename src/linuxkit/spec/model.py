@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from linuxkit.oci import ref
 from linuxkit.oci.ref import Ref  # noqa: TC001 - the decoder reads annotations
 from linuxkit.spec import text
-from linuxkit.spec.confinement import Ports, Seccomp  # noqa: TC001 - as above
+from linuxkit.spec.confinement import Machine, Ports, Seccomp  # noqa: TC001 - as above
 from linuxkit.spec.decode import Key, Problem
 from linuxkit.spec.forwarding import Logs  # noqa: TC001
 from linuxkit.spec.network import Networking  # noqa: TC001
@@ -245,6 +245,13 @@ class Service(Container):
     ] = None
     ready: Annotated[Ready | None, Key("When it counts as ready; else as soon as it runs.")] = None
     health: Annotated[Health | None, Key("How to see that it has to be started anew.")] = None
+    isolation: Annotated[
+        str | None,
+        Key("With `profile: strict`: `container` (the default), or `vm`: a container in a virtual "
+            "machine of its own.", choices=("container", "vm")),
+    ] = None  # fmt: skip
+    machine: Annotated[Machine | None, Key("With `isolation: vm`: what that is made of.")] = None
+    inner: Spec | None = None  # the system in that machine; this service is then what runs it
 
 
 class Step(Container):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FOLDER = "etc/linuxkit/network"
 """Where the files are in the root."""
 
+RESOLVER = "/run/resolvconf"
+"""The folder of the root with the name servers, to which its /etc/resolv.conf leads."""
+
 PLACE = "/etc/network"
 """Where the programs find them."""
 

@@ -35,8 +35,8 @@ COMPILED = {
     "crun-static": {"amd64"},
     "kernel-hardened": {"amd64", "arm64"}, "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
 }  # fmt: skip
-# Those that are locked for two architectures only.
-LOCKED = {"containerd": {"amd64", "arm64"}}
+# Those that are locked for some architectures only.
+LOCKED = {"containerd": {"amd64", "arm64"}, "vmm": {"amd64"}}
 # Those for the boards of one architecture.
 BOARDS = {"kernel-rpi": {"arm64"}}
 # Those for machines that start by UEFI as our tools know it.

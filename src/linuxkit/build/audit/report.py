@@ -12,7 +12,7 @@ from linuxkit.build.sandbox import strict
 from linuxkit.tree.entry import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from linuxkit.base.where import Where
     from linuxkit.build.audit.exposure import Exposure
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from linuxkit.build.audit.standards import Verdict
     from linuxkit.build.plan import Plan
     from linuxkit.build.sandbox.grants import Privilege
+    from linuxkit.spec.decode import Path
     from linuxkit.spec.model import Spec
     from linuxkit.tree.entry import Entry
 
 _FILE = re.compile(
     rf"containers/(onboot|services|onshutdown)/([^/]+)/(config\.json|{re.escape(strict.RECORD)})"
 )
+_MACHINE = re.compile(r"containers/(services/[^/]+)/machine/initrd")
 _MAX_CONTAINERS = 512
 
 
@@ -43,11 +45,13 @@ class Audited(NamedTuple):
     exposure: Exposure
     held: tuple[Held, ...] = ()
     said: str = ""  # its profile, where that is known from the YAML
+    machine: bool = False  # it is what runs a virtual machine, in which the service is
 
     @property
     def profile(self) -> str:
-        """Its profile, else the one that the image shows that it has."""
-        return self.said or ("strict" if self.posture.record else "compat")
+        """Its profile, else what the image shows, and whether there is a machine around it."""
+        profile = self.said or ("strict" if self.posture.record else "compat")
+        return f"{profile}, vm" if self.machine else profile
 
 
 class Report(NamedTuple):
@@ -72,7 +76,8 @@ def of_plan(plan: Plan, spec: Spec) -> Report:
         if _FILE.fullmatch(item.path)
     }
     said = {each.container: each.profile for each in plan.confinement}
-    return _report(files, plan.arch, _held(plan, spec), said)
+    machines = {f"services/{entry.name}" for entry in spec.services if entry.inner}
+    return _report(files, plan.arch, _held(plan, spec), said, machines)
 
 
 def of_image(entries: Iterable[Entry], arch: str) -> Report:
@@ -81,14 +86,17 @@ def of_image(entries: Iterable[Entry], arch: str) -> Report:
     Raises LK0757 where there are no containers, LK0750, LK0752 and LK0756.
     """
     files: dict[str, bytes] = {}
+    machines: set[str] = set()
     for entry in entries:
+        if machine := _MACHINE.fullmatch(entry.path):
+            machines.add(machine[1])
         if entry.kind is Kind.FILE and _FILE.fullmatch(entry.path):
             if entry.content.size > posture.MAX_CONFIG or len(files) > 2 * _MAX_CONTAINERS:
                 raise Error("LK0756", f"{entry.path} is too large, or one of too many")
             files[entry.path] = b"".join(entry.content.chunks())
     if not files:
         raise Error("LK0757", "this is no built system: it has no containers")
-    return _report(files, arch, {}, {})
+    return _report(files, arch, {}, {}, machines)
 
 
 def _report(
@@ -96,6 +104,7 @@ def _report(
     arch: str,
     held: Mapping[str, tuple[Held, ...]],
     said: Mapping[str, str],
+    machines: Collection[str],
 ) -> Report:
     audited = []
     for path in sorted(files):
@@ -104,8 +113,8 @@ def _report(
             continue
         name = folder.removeprefix("containers/")
         found = posture.read(name, files[path], files.get(f"{folder}/{strict.RECORD}"), arch)
-        row = Audited(found, exposure.exposure(found), held.get(name, ()), said.get(name, ""))
-        audited.append(row)
+        rated, own = exposure.exposure(found), said.get(name, "")
+        audited.append(Audited(found, rated, held.get(name, ()), own, name in machines))
     return Report(tuple(audited), standards.verdicts([each.posture for each in audited]))
 
 
@@ -126,7 +135,13 @@ def _held(plan: Plan, spec: Spec) -> Mapping[str, tuple[Held, ...]]:
 
 
 def _place(spec: Spec, entry: tuple[str, int], privilege: Privilege) -> Where | None:
-    """Of the value itself, of the key that adds to the label's, or of what accepts the label."""
-    paths = (privilege.path, (f"{privilege.path[0]}.add",), ("grant",))
+    """Of the value itself, of the key that adds to the label's, or of what accepts the label.
+
+    What runs a machine has devices and folders of its own, not those that stand at the service.
+    """
+    paths: tuple[Path, ...] = (privilege.path, (f"{privilege.path[0]}.add",), ("grant",))
+    if spec.places.exact((*entry, "isolation")):
+        own = privilege.path[0] in {"binds", "devices"}
+        paths = (("isolation",),) if own else (*paths, ("isolation",))
     found = (spec.places.exact((*entry, *path)) for path in paths)
     return next((where for where in found if where), None)

@@ -166,7 +166,7 @@ CASES = {  # of upstream's test/cases/040_packages
 }  # fmt: skip
 # What no test shows; the page says why.
 UNCOVERED = {
-    "002_bcc", "002_bpftrace", "026_buildkit_config",
+    "002_bcc", "026_buildkit_config",
     "kernel-metal",
 }  # fmt: skip
 

@@ -119,7 +119,8 @@ def least_ram_of_uefi(least: int, loaded: int) -> int:
 
     ``least`` is what the system needs without it.  Firmware, stub and kernel each hold a copy
     before the first of them is gone.  Measured with OVMF 2025.02: between 153 and 160 MiB for 16,
-    between 376 and 401 for 80; a CD whose root stays on it does not start with 150, and every
-    format does with 192.  With less firmware shows an exception, or finds nothing to start.
+    between 256 and 268 for 38, between 376 and 401 for 80, less than 535 for 114; a CD whose root
+    stays on it does not start with 150, and every format does with 192.  With less firmware shows
+    an exception, or finds nothing to start.
     """
-    return max(least, 192, math.ceil(100 + 3.8 * loaded / _MIB))
+    return max(least, 192, math.ceil(124 + 3.8 * loaded / _MIB))

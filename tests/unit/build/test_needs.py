@@ -191,7 +191,7 @@ def test_what_a_label_mounts_is_looked_for(tmp_path):
     assert [(gap.need.container, gap.need.symbol) for gap in found] == [("formats", "BINFMT_MISC")]
 
 
-@pytest.mark.parametrize(("direct", "loaded", "least"), [(88, 16 << 20, 192), (301, 80 << 20, 404), (900, 80 << 20, 900)])
+@pytest.mark.parametrize(("direct", "loaded", "least"), [(88, 16 << 20, 192), (88, 38 << 20, 269), (301, 80 << 20, 428), (900, 80 << 20, 900)])
 def test_firmware_needs_memory_of_its_own(direct, loaded, least):
     assert check.least_ram_of_uefi(direct, loaded) == least
 

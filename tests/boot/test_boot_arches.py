@@ -21,7 +21,11 @@ onboot:
   - {name: sysctl, image: "@pkg:sysctl"}
   - {name: dhcp, image: "@pkg:udhcpc", command: ["/usr/bin/udhcpc.sh", "-1"]}
 services:
-  - {name: idle, image: "@pkg:busybox", command: [/bin/sh, -c, "exec sleep 100000"]}
+  - {name: nginx, image: "@pkg:nginx"}
+  - name: fetch
+    image: "@pkg:busybox"
+    command: [/bin/sh, -c, "until wget -q -T 5 -O - http://127.0.0.1/ | grep nginx; do sleep 0.2; done"]
+    net: host
 """
 
 
@@ -39,12 +43,15 @@ def test_web_example_answers_on_riscv64(need, workshop):
         assert b"riscv" in machine.console
 
 
-def test_steps_and_a_service_run_on_s390x(need, workshop):
+def test_steps_run_and_a_page_is_served_on_s390x(need, workshop):
+    """To a client in the machine: from outside no TCP gets through QEMU 7.2 (docs/decisions/0043)."""
     need("qemu-system-s390x")
     artifact = workshop.build(ON_S390X, arch="s390x", name="system-s390x")
     with workshop.boot(artifact) as machine:
         machine.wait_ready(timeout_s=BOOT_S)
         assert exited(machine) == ["sysctl", "dhcp"]  # the second one has a lease
+        assert machine.wait_unit("services/fetch", "exited", timeout_s=180).status == 0
+        assert b"] <p>This page comes from nginx" in machine.console
         machine.poweroff()
         result = machine.wait(180)
         assert (result.status, result.power) == (0, "poweroff"), result

@@ -1,29 +1,17 @@
 """The system's layout, upstream's on disk: which segments there are, where, and of what.
 
 Pure but for ``files``, whose sources are read.  How a container's configuration is made is the
-business of :mod:`linuxkit.build.runtime`, how PID 1 is told of it that of
-:mod:`linuxkit.build.boot`.
+business of :mod:`linuxkit.build.runtime`, where it goes that of :mod:`linuxkit.build.placement`,
+and how PID 1 is told of it that of :mod:`linuxkit.build.units`.
 """
 
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from linuxkit.base import events
 from linuxkit.base.errors import Error, raise_all
-from linuxkit.build import (
-    boot,
-    boottable,
-    daemonfile,
-    fileset,
-    privileges,
-    rewrite,
-    runtime,
-    runtimes,
-    sbom,
-    secrets,
-)
+from linuxkit.build import fileset, placement, rewrite, sbom, secrets, units
 from linuxkit.build.ids import id_table
 from linuxkit.build.plan import (
     Confinement,
@@ -39,57 +27,24 @@ from linuxkit.build.plan import (
     Plan,
     Target,
 )
-from linuxkit.build.sandbox import profile, program, ranges, strict
-from linuxkit.build.supervision import keys_said, notifying, supervision
+from linuxkit.build.sandbox import profile, program, strict
 from linuxkit.build.volume import layout_segment
 from linuxkit.build.wanted import opened
-from linuxkit.spec import isolation, labels, metadata, order
+from linuxkit.spec import isolation, metadata
 from linuxkit.tree import path as paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from linuxkit.base.where import Where
+    from linuxkit.build.placement import Images, Placed
     from linuxkit.build.plan import Segment
-    from linuxkit.build.sandbox.profile import Confined
     from linuxkit.oci.image import Image
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.ref import Ref
     from linuxkit.oci.store import Store
-    from linuxkit.spec.decode import Path
-    from linuxkit.spec.model import Container, Spec
+    from linuxkit.spec.model import Spec
 
-    Images = Mapping[Ref, Image]
     Roots = Mapping[Ref, Descriptor]
-
-BOOT_TABLE_LABEL = "org.linuxkit.boot-table"
-"""Set by an init image that reads the boot table: the version that it reads."""
-
-_SECTIONS = ("onboot", "onshutdown", "services")
-
-
-class Placed(NamedTuple):
-    """A container with its place: ``bundle`` is its folder, ``root`` where its files are."""
-
-    section: str
-    number: int
-    entry: Container
-    bundle: str
-    root: str
-    shared: bool  # the files are another container's of the same image
-    configuration: runtime.Bundle
-    granted: tuple[str, ...]  # by the image's label, beyond what the YAML says
-    confined: Confined
-
-    @property
-    def unit(self) -> str:
-        """The name of its unit in the guest."""
-        return self.bundle.rsplit("/", 1)[1]
-
-    @property
-    def origin(self) -> Origin:
-        """Whose entries these are."""
-        return Origin(str(self.entry.image), f"{self.section}[{self.number}]")
 
 
 def lay_out(
@@ -110,11 +65,11 @@ def lay_out(
     :func:`linuxkit.build.boot.compile_table`.  Raises LK02xx for what labels, ids and sources have
     wrong, all at once.
     """
-    containers = tuple(_place(spec, images, arch, learn=learn))
+    containers = tuple(placement.placed(spec, images, arch, learn=learn))
     volumes = tuple(_volume_segments(spec, images, roots, store))
     machines = tuple(_machines(spec, images, store, arch))
     data = fileset.items(spec, id_table(spec), store, lambda kind: metadata.render(spec, kind))
-    table = _boot_table(spec, images, containers, data, quiet=quiet)
+    table = units.table(spec, images, containers, data, quiet=quiet)
     segments: list[Segment] = [_root_segment(spec)]
     segments += _init_segments(spec, images)
     segments.append(DataSegment("containers", tuple(_bundles(spec, containers))))
@@ -204,54 +159,6 @@ def _volume_segments(spec: Spec, images: Images, roots: Roots, store: Store) -> 
             resolv_link=True,
         )
     raise_all(errors)
-
-
-def _place(spec: Spec, images: Images, arch: str, *, learn: bool) -> Iterator[Placed]:
-    """Every container where it goes; one image is unpacked once, where it is first used."""
-    ids = id_table(spec)
-    volumes = {volume.name: volume for volume in spec.volumes}
-    own_ids = ranges.ranges(f"{at}/{entry.name}" for at in _SECTIONS for entry in getattr(spec, at))
-    first: dict[tuple[Ref, int], str] = {}  # files that belong to other ids are other files
-    starters = runtimes.named(images[ref].config.labels for ref in spec.init)
-    errors: list[Error] = []
-    for section in _SECTIONS:
-        for index, entry in enumerate(getattr(spec, section)):
-            name = entry.name if section == "services" else f"{index:03d}-{entry.name}"
-            bundle = f"containers/{section}/{name}"
-            image = images[entry.image]
-            place = (section, index)
-            try:
-                confined = profile.confine(
-                    entry, profile.of(entry, spec), image.config.labels, arch=arch,
-                    first_id=own_ids[f"{section}/{entry.name}"],
-                    where=_within(spec, place), learns=learn,
-                )  # fmt: skip
-                settings, sandbox = confined.settings, confined.sandbox
-                own = f"{bundle}/{'rootfs' if settings.readonly else 'lower'}"
-                root = first.setdefault((entry.image, sandbox.first_id if sandbox else 0), own)
-                settings = notifying(settings, entry, image.config.env)
-                settings = secrets.shown(settings, entry, bundle)
-                if settings.clocks:
-                    starters.check_clocks(settings, section, spec.where((*place, "clocks")))
-                made = runtime.container_config(
-                    settings, image.config, ids=ids, volumes=volumes, bundle=bundle, lower=root,
-                    sandbox=sandbox, guard=confined.guard, root=starters.root(section, bundle),
-                )  # fmt: skip
-            except Error as error:
-                for single in error.all():
-                    single.where = single.where or spec.where(place)
-                    errors.append(single)
-                continue
-            has_label = labels.LABEL in image.config.labels
-            told = has_label and not sandbox  # the strict profile tells of all that is granted
-            granted = privileges.granted_by_label(entry, settings) if told else ()
-            yield Placed(section, index, entry, bundle, root, root != own, made, granted, confined)
-    raise_all(errors)
-
-
-def _within(spec: Spec, place: Path) -> Callable[[Path], Where | None]:
-    """Finds places in the part of the file that ``place`` leads to."""
-    return lambda path: spec.where((*place, *path))
 
 
 def _machines(spec: Spec, images: Images, store: Store, arch: str) -> Iterator[MachineSegment]:
@@ -345,84 +252,6 @@ def _targets(placed: Placed, files: Collection[str]) -> Iterator[Target]:
         path = posixpath.normpath("/" + destination).lstrip("/")
         if path and path.split("/")[0] not in {"dev", "proc"}:
             yield Target(paths.clean(path), "file" if source in files else "dir")
-
-
-def _boot_table(
-    spec: Spec, images: Images, containers: Sequence[Placed], files: Iterable[Item], *, quiet: bool
-) -> tuple[Item, ...]:
-    """The boot table, for an init that reads it; upstream's init scans the folders instead."""
-    init = [images[ref].config.labels for ref in spec.init]
-    if not any(label.get(BOOT_TABLE_LABEL) == boottable.VERSION for label in init):
-        _tell_unkept(spec, containers)
-        return ()
-    units = list(_units(spec, containers))
-    starters = daemonfile.heeded(spec, runtimes.named(init), files)
-    if units and not starters.program:
-        raise Error(
-            "LK0711",
-            "there are containers, but no init image brings an OCI runtime to start them",
-            hint='add "@pkg:crun" to init',
-            where=spec.where(("init",)),
-        )
-    volumes = [boot.Volume(v.name, bool(v.readonly)) for v in spec.volumes]
-    watchdog = None
-    if spec.watchdog:
-        usual, said = boot.Watchdog(), spec.watchdog
-        ms = said.timeout.ms if said.timeout else usual.ms
-        watchdog = boot.Watchdog(said.device or usual.device, ms)
-    table = boot.compile_table(
-        units, runtimes=starters, volumes=volumes, watchdog=watchdog, quiet=quiet
-    )
-    origin = Origin("linuxkit.boot", "boot")
-    rule = Parents(0o755, 0, 0)
-    return (Item(boot.PATH, "file", 0o644, origin, table, parents=rule),)
-
-
-def _tell_unkept(spec: Spec, containers: Sequence[Placed]) -> None:
-    """Say which keys have no effect, as no init image of ours is there to heed them.
-
-    Raises LK0732 for secrets, without which a container would be another one.
-    """
-    entries = [placed.entry for placed in containers]
-    secret = next((placed for placed in containers if placed.entry.secrets), None)
-    if secret:
-        place = spec.where((secret.section, secret.number, "secrets"))
-        raise secrets.unheeded(secret.entry.name, place)
-    said = {name for entry in entries for name in keys_said(entry)}
-    said |= {"watchdog"} if spec.watchdog else set()
-    if spec.init and said:
-        events.note(
-            f"no init image heeds these keys: {', '.join(sorted(said))}",
-            level="warning",
-            code="LK0727",
-        )
-
-
-def _units(spec: Spec, containers: Iterable[Placed]) -> Iterator[boot.Unit]:
-    """The containers as units: services behind those they come after."""
-    places = {(placed.section, placed.number): placed for placed in containers}
-    turns = {index: turn for turn, index in enumerate(order.services(spec))}
-    links = order.links(spec)
-    names = {place: (place[0], placed.unit) for place, placed in places.items()}
-    nothing = order.Links((), ())
-    for place in sorted(places, key=lambda p: (p[0], turns[p[1]] if p[0] == "services" else p[1])):
-        placed = places[place]
-        after, requires = links.get(place, nothing)
-        sandbox = placed.confined.sandbox
-        yield boot.Unit(
-            placed.section,
-            placed.unit,
-            placed.bundle,
-            placed.configuration.config,
-            placed.configuration.runtime,
-            supervision(placed.section, placed.entry),
-            tuple(names[other] for other in after),
-            tuple(names[other] for other in requires),
-            sandbox.command if sandbox else (),
-            placed.entry.secrets or (),
-            sandbox.first_id if sandbox else 0,
-            (isolation.KVM,) if getattr(placed.entry, "inner", None) else (),
-        )
 
 
 def _grants(containers: Iterable[Placed]) -> Iterator[Grant]:

@@ -5,13 +5,13 @@ Paths of files pass the one escape check here; what packages exist is the archiv
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping  # noqa: TC003 - the decoder reads the annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from linuxkit.base import digest, files, platform
-from linuxkit.base.errors import Error, printable, suggestion
+from linuxkit.base.errors import Error, printable
+from linuxkit.recipes import texts
 from linuxkit.recipes.debian.lock import ROOT, SOURCE
 from linuxkit.recipes.debian.release import MAIN
 from linuxkit.spec import text, yaml
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
     from linuxkit.base.where import Where
 
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,99}")
-_PART = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _MAX_BYTES = 1 << 20
 _MAX_ID = 2**32 - 2
 _KINDS = ("source", "contents", "guest", "concat", "symlink", "directory")
@@ -40,74 +36,6 @@ _BY_ARCH = (
     ("debian", "packages"), ("debian", "keep"), ("kernel", "modules"), ("kernel", "device-trees"),
     ("build", "packages"),
 )  # fmt: skip
-
-
-def _refuse(message: str, hint: str = "") -> Error:
-    return Error("LK0545", message, hint=hint)
-
-
-def _path(value: str) -> str:
-    return paths.clean(value.removeprefix("/"), what="`path`")
-
-
-def _package(value: str) -> str:
-    if not _PACKAGE.fullmatch(value):
-        raise _refuse(f'"{printable(value)}" is not the name of a Debian package')
-    return value
-
-
-def _part(value: str) -> str:
-    """The name of a suite or a component."""
-    if not _PART.fullmatch(value):
-        raise _refuse(f'"{printable(value)}" is not the name of a part of a Debian archive')
-    return value
-
-
-def _is_pattern(value: str) -> bool:
-    return bool(value) and not value.startswith("/") and not value.endswith("/")
-
-
-def _pattern(value: str) -> str:
-    if not _is_pattern(value):
-        raise _refuse(f'the pattern "{printable(value)}" must have no slash at either end')
-    return value
-
-
-def _user(value: str) -> str:
-    if not _USER.fullmatch(value) or value == "root":
-        raise _refuse(f'"{printable(value)}" cannot be the name of a user of the image')
-    return value
-
-
-def _passwd(value: str) -> str:
-    if ":" in value or not value.isprintable():
-        raise _refuse(f'"{printable(value)}" cannot stand in etc/passwd')
-    return value
-
-
-def _arch(value: str) -> str:
-    if value not in platform.names():
-        hint = suggestion(value, platform.names()) or f"known: {', '.join(platform.names())}"
-        raise _refuse(f'unknown architecture "{printable(value)}"', hint)
-    return value
-
-
-def _output(value: str) -> str:
-    inside = value.removeprefix("/build/")
-    if inside.startswith("/"):
-        raise _refuse(f'"{printable(value)}" is not below /build, where outputs are taken from')
-    return paths.clean(inside, what="`source`")
-
-
-def _place(value: str) -> str:
-    return paths.clean_or_root(value.removeprefix("/") or "/", what="`path`")
-
-
-def _variable(value: str) -> str:
-    name, equals, _ = value.partition("=")
-    if not equals or not _VARIABLE.fullmatch(name):
-        raise _refuse(f'"{printable(value)}" is not NAME=VALUE')
-    return value
 
 
 _Texts = tuple[str, ...]
@@ -132,20 +60,22 @@ class Debian(Record):
     """The driver ``debian:``."""
 
     packages: Annotated[ByArch, Key("the Debian packages to take files from")]
-    components: Annotated[_Texts, Key("the parts of the archive to look in", read=_part)] = (MAIN,)
-    exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
+    components: Annotated[
+        _Texts, Key("the parts of the archive to look in", read=texts.part)
+    ] = (MAIN,)
+    exclude: Annotated[_Texts, Key("dependencies to go without", read=texts.package)] = ()
     keep: Annotated[ByArch | None, Key("patterns of files to keep")] = None
-    drop: Annotated[_Texts, Key("patterns of files to leave out", read=_pattern)] = ()
+    drop: Annotated[_Texts, Key("patterns of files to leave out", read=texts.pattern)] = ()
     usr_merge: Annotated[bool, Key("whether /bin, /lib … link to /usr", name="usr-merge")] = True
 
     def problems(self) -> Iterator[Problem]:
         """Names that no Debian package can have."""
         for name in sorted({name for arch in platform.names() for name in self.packages.get(arch)}):
-            if not _PACKAGE.fullmatch(name):
+            if not texts.PACKAGE.fullmatch(name):
                 text_ = f'have "{printable(name)}", which cannot be a Debian package'
                 yield Problem("packages", text_, code="LK0545")
         wanted = {each for arch in platform.names() for each in self.kept(arch) or ()}
-        for pattern in sorted(each for each in wanted if not _is_pattern(each)):
+        for pattern in sorted(each for each in wanted if not texts.is_pattern(each)):
             text_ = f'has "{printable(pattern)}": a pattern must have no slash at either end'
             yield Problem("keep", text_, code="LK0545")
 
@@ -158,13 +88,13 @@ class KernelDriver(Record):
     """The driver ``kernel:``."""
 
     packages: Annotated[
-        Mapping[str, str], Key("the kernel's package for each architecture", read=_package)
+        Mapping[str, str], Key("the kernel's package for each architecture", read=texts.package)
     ]
     modules: Annotated[ByArch, Key("the modules to take, with what they need")] = ByArch()
     device_trees: Annotated[
         ByArch, Key("patterns of device trees to take", name="device-trees")
     ] = ByArch()
-    suite: Annotated[str, Key("the suite to take it from, if another", read=_part)] = ""
+    suite: Annotated[str, Key("the suite to take it from, if another", read=texts.part)] = ""
 
 
 class Limits(Record):
@@ -181,8 +111,8 @@ class Limits(Record):
 class Output(Record):
     """One of ``outputs:``; a folder is taken with all below it."""
 
-    source: Annotated[str, Key("what is taken, below /build", read=_output)]
-    path: Annotated[str, Key("where it lies in the image; / is the root", read=_place)]
+    source: Annotated[str, Key("what is taken, below /build", read=texts.output)]
+    path: Annotated[str, Key("where it lies in the image; / is the root", read=texts.place)]
     mode: Annotated[text.Mode | None, Key("permission bits of a file", read=text.mode)] = None
     uid: Annotated[int, Key("the owner's number", least=0, most=_MAX_ID)] = 0
     gid: Annotated[int, Key("the group's number", least=0, most=_MAX_ID)] = 0
@@ -192,13 +122,13 @@ class Commands(Record):
     """The driver ``build:``."""
 
     packages: Annotated[ByArch, Key("the Debian packages to build with")] = ByArch()
-    exclude: Annotated[_Texts, Key("dependencies to go without", read=_package)] = ()
-    sources: Annotated[_Texts, Key("Debian source packages to build", read=_package)] = ()
-    machine: Annotated[str, Key("what the commands run on", read=_arch)] = ""
+    exclude: Annotated[_Texts, Key("dependencies to go without", read=texts.package)] = ()
+    sources: Annotated[_Texts, Key("Debian source packages to build", read=texts.package)] = ()
+    machine: Annotated[str, Key("what the commands run on", read=texts.arch)] = ""
     links: Annotated[Mapping[str, str], Key("links to add to the build root")] = (
         MappingProxyType({})
     )
-    env: Annotated[_Texts, Key("NAME=VALUE", read=_variable)] = ()
+    env: Annotated[_Texts, Key("NAME=VALUE", read=texts.variable)] = ()
     steps: Annotated[_Texts, Key("shell scripts, one after the other")] = ()
     outputs: Annotated[tuple[Output, ...], Key("what becomes part of the image")] = ()
     limits: Annotated[Limits, Key("how much the commands may take")] = Limits()
@@ -206,12 +136,12 @@ class Commands(Record):
     def problems(self) -> Iterator[Problem]:
         """Names and paths that cannot be; nothing to do, or nothing done."""
         for name in sorted({name for arch in platform.names() for name in self.packages.get(arch)}):
-            if not _PACKAGE.fullmatch(name):
+            if not texts.PACKAGE.fullmatch(name):
                 text_ = f'have "{printable(name)}", which cannot be a Debian package'
                 yield Problem("packages", text_, code="LK0545")
         for path, target in self.links.items():
             try:
-                _path(path)
+                texts.path(path)
                 paths.target(target)
             except Error as error:
                 yield Problem("links", f"hold what cannot be: {error.message}", code="LK0545")
@@ -227,11 +157,11 @@ class Commands(Record):
 class OwnFile(Record):
     """One of ``files:``."""
 
-    path: Annotated[str, Key("where it lies in the image", read=_path)]
+    path: Annotated[str, Key("where it lies in the image", read=texts.path)]
     source: Annotated[str | None, Key("a file of the package folder")] = None
     contents: Annotated[str | None, Key("its text")] = None
     guest: Annotated[str | None, Key("a guest program, built for the target")] = None
-    concat: Annotated[str | None, Key("pattern of .deb files to join", read=_pattern)] = None
+    concat: Annotated[str | None, Key("pattern of .deb files to join", read=texts.pattern)] = None
     symlink: Annotated[str | None, Key("the target of a symbolic link")] = None
     directory: Annotated[bool, Key("whether it is a folder")] = False
     mode: Annotated[text.Mode | None, Key("permission bits, octal", read=text.mode)] = None
@@ -248,11 +178,11 @@ class OwnFile(Record):
 class User(Record):
     """One of ``users:``."""
 
-    name: Annotated[str, Key("the user's name", read=_user)]
+    name: Annotated[str, Key("the user's name", read=texts.user)]
     uid: Annotated[int, Key("the user's number", least=1, most=_MAX_ID)]
     gid: Annotated[int, Key("the number of the user's group", least=0, most=_MAX_ID)]
-    home: Annotated[str, Key("the home folder", read=_passwd)] = "/"
-    shell: Annotated[str, Key("the shell", read=_passwd)] = "/sbin/nologin"
+    home: Annotated[str, Key("the home folder", read=texts.passwd)] = "/"
+    shell: Annotated[str, Key("the shell", read=texts.passwd)] = "/sbin/nologin"
 
 
 class DockerImages(Record):
@@ -277,7 +207,7 @@ class Document(Record):
     org: Annotated[str, Key("upstream: the organisation")] = "linuxkit"
     tag: Annotated[str, Key("upstream: template of the tag")] = ""
     dockerfile: Annotated[str, Key("upstream: the Dockerfile")] = ""
-    arches: Annotated[_Texts, Key("what it is made for", read=_arch)] = _ARCHES
+    arches: Annotated[_Texts, Key("what it is made for", read=texts.arch)] = _ARCHES
     extra_sources: Annotated[_Texts, Key("upstream: more folders", name="extra-sources")] = ()
     gitrepo: Annotated[str, Key("upstream: where the sources are")] = ""
     network: Annotated[bool, Key("upstream: whether building needs a network")] = False

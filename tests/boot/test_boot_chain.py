@@ -18,7 +18,7 @@ from linuxkit import runners
 from linuxkit.cli.main import main
 from linuxkit.disk import authenticode, certificates, esp
 from linuxkit.spec.text import CAPABILITIES
-from support.machines import FULL, exited, step
+from support.machines import FULL, HEAD, exited, step
 from support.tools import need
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(1500)]
@@ -27,12 +27,13 @@ BOOT_S = 500
 MARK = f"marker-{1234567 * 891}-of-the-state"  # the image has the sum, the state the number
 STATE = '  - {name: state, image: "@pkg:state", command: [/usr/bin/state, -recovery, /var/lib/state], onFailure: continue}\n'
 # A program of the image runs; the same one from a place that can be written does not (126, not 127).
-RUN = """\
+TRY = "do cp /bin/busybox $at; chmod 755 $at; $at; echo $at $?; done"
+RUN = f"""\
 echo kernel: $(cat /host/sys/class/tpm/tpm0/pcr-sha256/11)
 busybox echo own
 cd /host/var/lib/state && grep -s of-the-state mark | sed s/^/again-/
 echo marker-$((1234567 * 891))-of-the-state | tee mark; sync
-for at in /tmp/x /host/var/lib/state/x; do cp /bin/busybox $at; chmod 755 $at; $at; echo $at $?; done
+for at in /tmp/x /host/var/lib/state/x; {TRY}
 """
 # The tools of the TPM: a register, random numbers, a secret that it seals; and the service, which says whose it is.
 ASK = """\
@@ -60,6 +61,8 @@ NODE += f'  - {{name: ask, image: "@pkg:tss", command: [/bin/sh, -c, {json.dumps
 NODE += step("run", ". /host/etc/run", tmpfs='["/tmp:exec"]')
 NODE += step("attack", ". /host/etc/attack", capabilities=ROOT_CAN)
 NODE += "files:\n" + "".join(f"  - {{path: etc/{name}, contents: {json.dumps(text)}}}\n" for name, text in FILES.items())
+OURS = HEAD.replace("@pkg:kernel", "@pkg:kernel-hardened").replace(" quiet", "") + "onboot:\n"
+OURS += step("run", f"busybox echo own; for at in /tmp/x; {TRY}", tmpfs='["/tmp:exec"]')
 # Words that a hypervisor adds to the command line, by the stub of the image (systemd-stub(7)).
 ADDING = """#!/bin/sh
 exec qemu-system-x86_64 "$@" -smbios type=11,value=io.systemd.stub.kernel-cmdline-extra=ipe.enforce=0
@@ -235,3 +238,14 @@ def test_the_tpm_refuses(change, first, workshop, tmp_path):
     assert "the TPM does not give the key" in said(machine)
     assert "is open at" not in said(machine)
     assert "run" in exited(machine)  # the step is to go on without
+
+
+def test_a_kernel_of_our_own_runs_signed_programs_only(workshop, keys, tmp_path):
+    """It has no key but those of Secure Boot, and they are what signs the policy."""
+    artifact = workshop.build(OURS, form="raw-verity", sign=keys, only_signed=True)
+    node = Node(tmp_path, artifact, keys)
+    shutil.copy(artifact.path("disk"), node.disk)
+    text = said(node.run(workshop))
+    assert "] own" in text
+    assert "/tmp/x 126" in text
+    assert re.search(r'audit: type=1420 .*path="/tmp/x"', text)  # IPE's own word

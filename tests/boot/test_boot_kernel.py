@@ -127,7 +127,7 @@ def test_the_lean_example_answers(workshop, boot):
     port = free_port()
     machine = boot(artifact, memory_mib=64, forwards=(Forward(port, 8080),))
     ready = machine.wait_ready(timeout_s=BOOT_S)
-    assert ready.mem_total_kib - ready.mem_available_kib <= 36 << 10
+    assert ready.mem_total_kib - ready.mem_available_kib <= 24 << 10
     assert b"It works" in fetch_page(f"http://127.0.0.1:{port}/", 60)
     machine.poweroff()
     assert machine.wait(90).status == 0

@@ -1,8 +1,8 @@
 """What Kconfig made of the flavours' requests: everything was granted, and how hard it is.
 
 The files in ``kernel-configs`` are what ``kernel/build.sh`` leaves as ``config``; those that are not
-scored go without what is not set.  After a change of a flavour they are made anew by its first
-steps, up to ``compare.sh``.
+scored go without what is not set.  After a change of a flavour scripts/kernel_configs.py makes them
+anew, by the first steps of its recipe.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import linuxkit
+from linuxkit.base import resources
 from linuxkit.build import kconfig
 from linuxkit.recipes import fragments, hardening
 from linuxkit.sources.packages import pool_of
@@ -52,3 +53,18 @@ def test_the_score_only_rises(arch, flavour, tmp_path):
     assert [score.good, len(score.findings)] == SCORES["scores"][f"{flavour} {arch}"]
     bad = [f for f in score.findings if not f.ok and not f.accepted]
     assert bad == [], "mend it, or write the reason into packages/hardening/exceptions"
+
+
+@pytest.mark.net
+def test_exceptions_are_of_use_and_hold_with_the_sysctls_too(tmp_path):
+    """What ``kernel check --sysctl`` looks at; an exception that nothing needs has to go."""
+    cache = linuxkit.open_store(cache_folder(tmp_path))
+    file = resources.packages() / "sysctl" / "00-linuxkit.conf"
+    sysctl = file.read_text().replace("\n-", "\n")
+    bad = set()
+    for arch, flavour in SCORED:
+        subject = hardening.Subject(text_of(arch, flavour), hardening.cmdline(), sysctl)
+        findings = hardening.check(subject, pool_of(cache), cache).findings
+        assert [f.name for f in findings if not f.ok and not f.accepted] == []
+        bad |= {f.name for f in findings if not f.ok}
+    assert set(hardening.exceptions()) == bad

@@ -216,6 +216,14 @@ def test_case_36_a_package_folder_with_more_than_files(kind, tmp_path):
     assert code(lambda: list(tag.contents(folder))) == "LK0534"
 
 
+@pytest.mark.parametrize("source", ["/etc", "../../../etc", "../.ssh", "../..", "../a/../../b"])
+def test_case_36_extra_sources_that_lead_away(source, tmp_path):
+    """Beside the package and one level higher is as far as a recipe reaches."""
+    folder = package(tmp_path, "build.yml")
+    (folder / "build.yml").write_text(f"image: a\nextra-sources: [{source}:x]\n")
+    assert code(lambda: list(tag.contents(folder))) == "LK0545"
+
+
 def test_case_36_git_runs_nothing_that_the_folder_names(tmp_path, need):
     """A repository's own settings name a program that looking at it starts."""
     need("git")

@@ -28,7 +28,7 @@ _LENGTH = 16
 _MAX_FILE = 64 << 20
 # Read without YAML, for every build asks for every tag: a list on one line.
 _EXTRA = re.compile(rb"^extra-sources:\s*\[([^\]\n]*)\]", re.MULTILINE)
-_NEIGHBOUR = re.compile(r"\.\./[a-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
+_NEIGHBOUR = re.compile(r"(?:\.\./){1,2}[a-z0-9][A-Za-z0-9_-]*(?:/[A-Za-z0-9_-]+)*")
 _INSIDE = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _GUEST = re.compile(rb"\bguest:\s*[\"']?([A-Za-z0-9._-]+)")
 

@@ -13,6 +13,7 @@
 #include "session.h"
 #include "supervise.h"
 #include "sys.h"
+#include "tell.h"
 
 #define PORTS CONTROL_PORTS /* the first sessions are the host's */
 #define SESSIONS 12
@@ -186,24 +187,6 @@ static void begin_exec(unsigned number, char *words[], unsigned count)
 		(void)sys_watch(epoll, work->command.readers[i], EPOLLIN | EPOLLET, epoll_key | number);
 }
 
-/* What a unit that learns has called.  It made the file itself, so that may be anything. */
-static void send_calls(unsigned number, const struct unit *unit)
-{
-	char bytes[SESSION_PIECE];
-	ssize_t length;
-	TEXT(path, 300);
-	int fd;
-
-	text_join(&path, LEARNED_DIR "/", section_word(unit->section), "/", unit->name, "/calls", NULL);
-	fd = sys_open(path.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	length = fd < 0 ? fd : sys_read(fd, bytes, sizeof bytes);
-	if (fd >= 0)
-		sys_close(fd);
-	if (length > 0)
-		session_say(&sessions[number], "out", bytes, (size_t)length);
-	finish(number, length > 0 ? 0 : 1, length > 0 ? "" : "it has learned nothing");
-}
-
 static void on_unit(unsigned number, char *words[], unsigned count)
 {
 	struct work *work = &works[number];
@@ -222,7 +205,10 @@ static void on_unit(unsigned number, char *words[], unsigned count)
 	} else if (strcmp(verb, "logs") == 0 && count <= 3) {
 		work->job = count == 3 && strcmp(words[2], "follow") == 0 ? JOB_FOLLOW : JOB_LOGS;
 	} else if (count == 2 && strcmp(verb, "calls") == 0) {
-		send_calls(number, unit);
+		if (tell_calls(&sessions[number], unit))
+			finish(number, 0, "");
+		else
+			finish(number, 1, "it has learned nothing");
 	} else if (count != 2 || strcmp(verb, "exec") == 0) {
 		finish(number, 2, "that is no request");
 	} else if (unit->section != SECTION_SERVICES || boot->phase >= PHASE_STOPPING) {
@@ -342,31 +328,6 @@ bool control_child(int pid, int status, int signal)
 	return false;
 }
 
-/* One line for each unit: what it is, how it is, its counters, and its last line when it failed. */
-static void list_one(unsigned number)
-{
-	struct work *work = &works[number];
-	const struct unit *unit = &boot->table.units[work->unit];
-	const struct log_counts counts = log_counts(work->unit);
-	TEXT(line, SESSION_PIECE);
-	TEXT(last, 400);
-
-	text_join(&line, section_word(unit->section), "/", unit->name, "\t",
-		  unit->state == UNIT_WAITING ? "waiting" : unit_word(unit), NULL);
-	for (const int64_t *n = (const int64_t[]){unit->main_pid, unit->starts, unit->status, unit->signal,
-						  counts.bytes, counts.hidden_lines, counts.lost_bytes, -1};
-	     *n >= 0; n++) {
-		text_add(&line, "\t");
-		text_add_number(&line, *n);
-	}
-	log_last_line(work->unit, &last);
-	text_add(&line, "\t");
-	text_add_json(&line, unit->outcome == OUTCOME_FAILED ? last.data : "", 800);
-	text_add(&line, "\n");
-	session_say(&sessions[number], "out", line.data, line.length);
-	work->unit++;
-}
-
 static void send_log(unsigned number)
 {
 	struct work *work = &works[number];
@@ -404,8 +365,8 @@ static void advance(unsigned number)
 	case JOB_NONE:
 		break;
 	case JOB_LIST:
-		while (work->unit < boot->table.unit_count && session_has_room(&sessions[number]))
-			list_one(number);
+		for (; work->unit < boot->table.unit_count && session_has_room(&sessions[number]); work->unit++)
+			tell_state(&sessions[number], &boot->table.units[work->unit], work->unit);
 		if (work->unit == boot->table.unit_count && session_has_room(&sessions[number]))
 			finish(number, 0, "");
 		break;

@@ -365,8 +365,10 @@ static void advance(unsigned number)
 	case JOB_NONE:
 		break;
 	case JOB_LIST:
-		for (; work->unit < boot->table.unit_count && session_has_room(&sessions[number]); work->unit++)
+		while (work->unit < boot->table.unit_count && session_has_room(&sessions[number])) {
 			tell_state(&sessions[number], &boot->table.units[work->unit], work->unit);
+			work->unit++;
+		}
 		if (work->unit == boot->table.unit_count && session_has_room(&sessions[number]))
 			finish(number, 0, "");
 		break;

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from linuxkit.runners.options import Disk
-from support.machines import HEAD, exited, step, use
+from support.machines import HEAD, exited, step, until, use
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
@@ -90,11 +90,11 @@ def test_output_is_forwarded(workshop, boot, listener, tmp_path):
     machine.wait_ready(timeout_s=BOOT_S)
     assert exited(machine) == ["format", "mount", "udhcpc", "early"]
 
-    def arrived(guest):
+    def arrived():
         whole = b"badly" in listener.stream and any(b"badly" in got for got in listener.datagrams)
-        return guest.records[-1] if whole and b"started again" in listener.stream else None
+        return whole and b"started again" in listener.stream
 
-    machine.wait_for(arrived, "all is forwarded", BOOT_S)
+    until(machine, arrived, "all is forwarded")
     machine.poweroff()
     result = machine.wait(180)
     assert (result.status, result.power) == (0, "poweroff"), result

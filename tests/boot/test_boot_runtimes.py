@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.machines import HEAD, exited, step
+from support.machines import HEAD, exited, step, until
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
@@ -24,10 +24,6 @@ def service(name: str, script: str, *keys: str) -> str:
 
 def states(machine, unit: str) -> list[str]:
     return [r.state for r in machine.records if r.event == "unit" and r.name == unit]
-
-
-def until(machine, true, what: str) -> None:
-    machine.wait_for(lambda guest: guest.records[-1] if true() else None, what, BOOT_S)
 
 
 def test_services_are_tasks_of_containerd(workshop, boot):

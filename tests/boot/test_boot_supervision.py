@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from support.machines import HEAD
+from support.machines import HEAD, until
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
@@ -37,10 +37,6 @@ def states(machine, unit: str) -> list[str]:
 
 def count(machine, unit: str, state: str) -> int:
     return states(machine, unit).count(state)
-
-
-def until(machine, true, what: str, timeout_s: float = 300) -> None:
-    machine.wait_for(lambda guest: guest.records[-1] if true() else None, what, timeout_s)
 
 
 @pytest.mark.any_kernel

@@ -40,6 +40,15 @@ def with_kernel(text: str, other: str) -> str:
     return re.sub('"@pkg:kernel(-full)?"', f'"@pkg:{other}"', text) if other else text
 
 
+def until(machine: Running, true: Callable[[], object], what: str, timeout_s: float = 420) -> None:
+    """Wait for what need not be among the machine's records, such as what it has sent."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert not machine.ended, f"the machine ended before {what}"
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.1)
+
+
 class Workshop:
     """Builds systems into ``folder`` with the store ``cache``, and boots them."""
 

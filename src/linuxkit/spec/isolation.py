@@ -95,6 +95,9 @@ def _problems(spec: Spec, entry: Service) -> Iterator[tuple[Path, Error]]:
     if _limit_mib(entry) is None and not (entry.machine or Machine()).memory:
         message = "a machine of its own needs an amount of memory"
         yield ("resources", "memory", "limit"), _refused(message, "machine: {memory: 512}")
+    if entry.secrets:
+        message = "secrets do not reach a machine of its own"
+        yield ("secrets",), Error("LK0208", message, hint="let it fetch them over the network")
     yield from _shared(spec, entry)
     for key in ("uid", "gid"):
         value = getattr(entry, key)

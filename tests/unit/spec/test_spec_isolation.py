@@ -127,6 +127,7 @@ def test_its_parts_can_be_chosen():
         ("binds: ['/etc/all.yml:/x']", 12, 'web: "/etc/all.yml" is not seen from a machine of its own'),
         ("binds.add: ['/etc/we:/x']", 12, 'web: "/etc/we" is not seen from a machine of its own'),
         ("mounts: [{type: bind, source: /etc/web, destination: /x}]", 12, "web: a mount binds nothing in a machine of"),
+        ("secrets: [token]", 12, "web: secrets do not reach a machine of its own"),
         ("uid: other", 12, "web: in a machine of its own there is no container of that name"),
     ],
 )

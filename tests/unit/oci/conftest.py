@@ -54,3 +54,9 @@ def other(content) -> Iterator[Fake]:
 @pytest.fixture
 def store(tmp_path) -> Store:
     return Store(tmp_path / "store", sync=False)
+
+
+@pytest.fixture
+def kept(tmp_path) -> Store:
+    """A store of its own, beside the one that tests of registries pull into."""
+    return Store(tmp_path / "cache", sync=False)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -15,37 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from linuxkit.base import digest as digests
-from linuxkit.base.errors import Error
 from linuxkit.oci import model, store
-from linuxkit.oci.model import Descriptor, Platform
 from linuxkit.oci.store import Blob, Store
+from support.stores import NOTHING, D, X, drafts, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-X = digests.of_bytes(b"x")
-NOTHING = digests.of_bytes(b"nothing like it")
-D = Descriptor(model.OCI_MANIFEST, X, 1)
-AMD = Platform("linux", "amd64")
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Store:
-    return Store(tmp_path / "cache", sync=False)
-
-
-def drafts(kept: Store) -> list[str]:
-    folder = kept.root / "linuxkit" / "tmp"
-    return [path.name for path in folder.iterdir()] if folder.exists() else []
-
-
-@contextlib.contextmanager
-def refused(code: str, says: str = "") -> Iterator[None]:
-    with pytest.raises(Error) as caught:
-        yield
-    assert caught.value.code == code
-    assert says in f"{caught.value.message}; {caught.value.hint}"
-
 
 # ---- blobs
 
@@ -374,6 +348,7 @@ READ_ONLY = """
 import tempfile  # while the interpreter's folder can still be read
 import os, sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from linuxkit.base.errors import Error
 from linuxkit.oci.model import Descriptor
 from linuxkit.oci.store import Store

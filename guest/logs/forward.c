@@ -29,8 +29,8 @@
 
 #define SELF "log-forward"
 #define MAX_RECEIVERS 16
-#define MAX_WORDS 72
-#define MAX_CONFIG_LINE 8192
+#define MAX_WORDS 72 /* five of the receiver, and 64 names of log files */
+#define MAX_CONFIG_LINE 9216
 #define MAX_MESSAGE (MAX_LINE + 512)
 #define SEND_S 10
 #define FIRST_REST_MS 500

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from linuxkit.base.errors import Error, printable, suggestion
 from linuxkit.spec import address
-from linuxkit.spec.decode import Key, Problem
+from linuxkit.spec.decode import Key, Problem, path_text
 from linuxkit.spec.parts import Strings  # noqa: TC001 - the decoder reads annotations
 from linuxkit.spec.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from linuxkit.spec.decode import Path
     from linuxkit.spec.model import Spec
 
 FACILITIES = (
@@ -29,6 +30,7 @@ FACILITIES = (
 
 MOST_RECEIVERS = 16
 MOST_UNITS = 64
+"""Log files that one receiver can name (``MAX_WORDS`` of ``guest/logs/forward.c``)."""
 
 _RATE = 1000
 _RATE_LIMIT = 1_000_000
@@ -166,20 +168,34 @@ def folders(logs: Logs) -> tuple[str, ...]:
 
 
 def problems(spec: Spec) -> Iterator[Error]:
-    """LK0211 for names that nobody has."""
+    """LK0211 for names that nobody has, LK0208 for more than a receiver can name."""
     if spec.logs is None:
         return
     known = _names(spec)
     for key in ("syslog", "files"):
         for index, entry in enumerate(getattr(spec.logs, key)):
-            for number, name in enumerate(entry.units or ()):
-                if name not in known:
-                    yield Error(
-                        "LK0211",
-                        f'no container is called "{printable(name)}"',
-                        hint=suggestion(name, known),
-                        where=spec.where(("logs", key, index, "units", number)),
-                    )
+            yield from _unit_problems(entry.units or (), known, spec, ("logs", key, index, "units"))
+
+
+def _unit_problems(
+    units: Strings, known: Mapping[str, Sequence[str]], spec: Spec, path: Path
+) -> Iterator[Error]:
+    for number, name in enumerate(units):
+        if name not in known:
+            yield Error(
+                "LK0211",
+                f'no container is called "{printable(name)}"',
+                hint=suggestion(name, known),
+                where=spec.where((*path, number)),
+            )
+    count = sum(len(known.get(name, ())) for name in units)
+    if count > MOST_UNITS:
+        yield Error(
+            "LK0208",
+            f"{path_text(path)} names {count} containers; {MOST_UNITS} are possible",
+            hint="leave `units` out to forward all, or spread them over several receivers",
+            where=spec.where(path),
+        )
 
 
 def _names(spec: Spec) -> dict[str, list[str]]:

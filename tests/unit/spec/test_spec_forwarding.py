@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from linuxkit.base.errors import Error
@@ -41,6 +44,28 @@ def compiled(logs: str) -> list[str]:
 )  # fmt: skip
 def test_receivers(logs, lines):
     assert compiled(logs) == lines
+
+
+@pytest.mark.parametrize(("count", "fits"), [(64, True), (65, False)])
+def test_units_that_fit_a_receiver(count, fits):
+    names = [f"{n:0128d}" for n in range(count)]  # as long as names may be
+    steps = "".join(f"- {{name: '{name}', image: a/b}}\n" for name in names)
+    logs = f"{{syslog: [{{to: 'udp://x', units: {names}}}]}}"
+    if fits:
+        (file,) = [f for f in spec(logs, f"\nonboot:\n{steps}").files if f.path.endswith("/receivers")]
+        assert len(file.contents) < _limit("MAX_CONFIG_LINE")
+        assert len(file.contents.split()) <= _limit("MAX_WORDS")
+        return
+    with pytest.raises(Error) as caught:
+        spec(logs, f"\nonboot:\n{steps}")
+    assert [(e.code, e.where.line) for e in caught.value.all()] == [("LK0208", 1)]
+    assert "logs.syslog[0].units names 65 containers" in caught.value.all()[0].message
+
+
+def _limit(name: str) -> int:
+    """What the reader of these lines has room for."""
+    source = Path(__file__).parents[3] / "guest" / "logs" / "forward.c"
+    return int(re.search(rf"#define {name} (\d+)", source.read_text())[1])
 
 
 def test_the_service_has_little():

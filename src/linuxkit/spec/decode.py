@@ -136,8 +136,6 @@ class _Invalid:
 _INVALID = _Invalid()
 _Reader = typing.Callable[["_Decoder", "Node", Path], object]
 
-_WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
-
 
 @functools.cache
 def _reader_of(cls: type, name: str) -> _Reader:

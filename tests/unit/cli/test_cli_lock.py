@@ -15,7 +15,6 @@ from linuxkit.oci.image import write_index
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
 from support.images import image
-from support.registry import running
 from support.site import RECIPE, Site
 
 
@@ -26,12 +25,6 @@ def site(tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     return made
-
-
-@pytest.fixture
-def hub(tmp_path):
-    with running(tmp_path / "registry") as found:
-        yield found
 
 
 def put(hub, root, text: str, name: str = "app:1") -> str:

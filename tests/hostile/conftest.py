@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import linuxkit
-from support.hostile import SECONDS
+from support.cost import SECONDS
 
 WORDS = "words of the working folder"
 

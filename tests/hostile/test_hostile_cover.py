@@ -11,7 +11,7 @@ from linuxkit.sources import lock
 from linuxkit.spec import yaml
 from linuxkit.tree import compress, cpio, merge, tar
 from linuxkit.tree import path as paths
-from support import hostile
+from support import hostile, hostile_yaml
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -36,7 +36,7 @@ def functions(path: Path) -> list[str]:
 
 def test_every_number_has_one_home():
     homes: dict[int, set[str]] = {number: {home} for number, home in ELSEWHERE.items()}
-    for table in (hostile.LAYERS, hostile.YAMLS):
+    for table in (hostile.LAYERS, hostile_yaml.YAMLS):
         for case in table:
             if case.number:
                 home = "layers" if table is hostile.LAYERS else "yaml"
@@ -58,7 +58,7 @@ def test_what_is_shown_elsewhere_is_there():
 
 
 def test_cases_have_names_of_their_own():
-    for table in (hostile.LAYERS, hostile.YAMLS):
+    for table in (hostile.LAYERS, hostile_yaml.YAMLS):
         names = [case.id for case in table]
         assert len(names) == len(set(names))
         assert all(case.why for case in table)

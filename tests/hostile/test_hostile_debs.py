@@ -12,7 +12,7 @@ from backports import zstd
 from linuxkit.base.errors import Error
 from linuxkit.recipes.debian import deb as debs
 from linuxkit.recipes.debian.files import Files
-from support import hostile
+from support import bombs, hostile
 from support.archives import END, block
 from support.debian_archive import ar, member
 
@@ -65,8 +65,8 @@ DEBS = {
     "another version": (ar(("debian-binary", b"3.0\n"), CONTROL), "LK0521"),
     "parts without end": (ar(BINARY) + member("x", b"") * 200_000, "LK0521"),
     # The compression inside.
-    "a bomb": (ar(BINARY, CONTROL, ("data.tar.xz", hostile.xz_bomb())), "LK0616"),
-    "a zstd bomb": (ar(BINARY, CONTROL, ("data.tar.zst", hostile.zstd_bomb())), "LK0616"),
+    "a bomb": (ar(BINARY, CONTROL, ("data.tar.xz", bombs.xz_bomb())), "LK0616"),
+    "a zstd bomb": (ar(BINARY, CONTROL, ("data.tar.zst", bombs.zstd_bomb())), "LK0616"),
     "garbage behind the tree": (ar(BINARY, CONTROL, ("data.tar.xz", packed(END) + b"garbage")), "LK0615"),
     "tree cut short": (ar(BINARY, CONTROL, ("data.tar.xz", packed(END)[:-10])), "LK0615"),
 }

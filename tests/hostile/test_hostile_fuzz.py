@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from support import hostile
+from support import seeds
 
 RUNS = 20_000
 SECONDS = 8
@@ -26,15 +26,15 @@ def test_fuzz(kind, tmp_path):
     corpus, findings = tmp_path / "corpus", tmp_path / "findings"
     corpus.mkdir()
     findings.mkdir()
-    for n, data in enumerate(hostile.seeds(kind)):
+    for n, data in enumerate(seeds.of(kind)):
         (corpus / str(n)).write_bytes(data)
     done = subprocess.run(
         [
-            sys.executable, hostile.ROOT / "fuzz" / f"fuzz_{kind}.py", f"-runs={RUNS}", "-seed=1",
+            sys.executable, seeds.ROOT / "fuzz" / f"fuzz_{kind}.py", f"-runs={RUNS}", "-seed=1",
             f"-max_total_time={SECONDS}", "-timeout=5", "-rss_limit_mb=1024",
             f"-artifact_prefix={findings}/", corpus,
         ],
-        env={**os.environ, "PYTHONPATH": str(hostile.ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": str(seeds.ROOT / "src")},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]

@@ -17,7 +17,7 @@ from linuxkit.oci import ref as refs
 from linuxkit.oci.image import open_image
 from linuxkit.oci.model import Descriptor, Platform
 from linuxkit.sources.store import Stored
-from support import hostile
+from support import bombs, cost
 from support.archives import END, block, member
 from support.images import archive
 
@@ -120,7 +120,7 @@ def test_case_20_digests_everywhere_else(name, store):
 
 def test_case_19_a_bomb_as_an_images_layer(store, tmp_path):
     """A layer that fills the disk when it is unpacked; pulling it stores it packed."""
-    bomb = hostile.gzip_bomb()
+    bomb = bombs.gzip_bomb()
     blob = Descriptor(model.OCI_LAYER + "+gzip", store.put(bomb), len(bomb))
     made = raw_image(store, {}, manifest={"layers": [row(blob)]})
     assert made
@@ -159,7 +159,7 @@ def test_case_26_groups_are_not_read(size, store, tmp_path):
 def test_case_26_groups_without_end(store, tmp_path):
     """The same with a list that is packed to a thousandth."""
     head = gzip.compress(block(b"etc/group", size=1 << 30), mtime=0)
-    data = head + hostile.zeros() * 16
+    data = head + bombs.zeros() * 16
     blob = Descriptor(model.OCI_LAYER + "+gzip", store.put(data), len(data))
     raw_image(store, {}, manifest={"layers": [row(blob)]})
     assert code(build, store, tmp_path) == "LK0616"
@@ -321,10 +321,10 @@ def test_documents_that_fill_the_memory(name, kind, store):
     make, expected = LARGE[name]
     limit = {model.OCI_MANIFEST: model.MANIFEST_LIMIT, model.OCI_CONFIG: model.CONFIG_LIMIT}[kind]
     made = document(store, make(limit), kind)
-    peak, seconds, said = hostile.measured(BROKEN, str(store.root), *map(str, made[:3]))
+    peak, seconds, said = cost.measured(BROKEN, str(store.root), *map(str, made[:3]))
     assert said == expected
-    assert peak < hostile.MEMORY_KIB
-    assert seconds < hostile.SECONDS
+    assert peak < cost.MEMORY_KIB
+    assert seconds < cost.SECONDS
 
 
 def test_layers_are_counted(store):

@@ -19,7 +19,7 @@ from linuxkit.oci.model import Descriptor
 from linuxkit.tree import cpio, dump, tar
 from linuxkit.tree.entry import Entry, Kind
 from linuxkit.tree.merge import Tree
-from support import hostile
+from support import bombs, cost, hostile
 from support.archives import END, block, file, hardlink, member, opened, symlink
 
 
@@ -117,11 +117,11 @@ def test_case_15_nothing_to_swap_while_layers_are_unpacked(store, tmp_path):
 
 
 BOMBS = {
-    "case-18 gzip": (hostile.gzip_bomb, "+gzip", "LK0616"),
-    "case-18 zstd": (hostile.zstd_bomb, "+zstd", "LK0616"),
-    "case-18 xz": (hostile.xz_bomb, "+gzip", "LK0616"),
-    "trick attributes": (hostile.attribute_bomb, "+gzip", "LK0605"),
-    "trick names": (hostile.name_bomb, "+gzip", "LK0605"),
+    "case-18 gzip": (bombs.gzip_bomb, "+gzip", "LK0616"),
+    "case-18 zstd": (bombs.zstd_bomb, "+zstd", "LK0616"),
+    "case-18 xz": (bombs.xz_bomb, "+gzip", "LK0616"),
+    "trick attributes": (bombs.attribute_bomb, "+gzip", "LK0605"),
+    "trick names": (bombs.name_bomb, "+gzip", "LK0605"),
 }
 REFUSE = """
 import sys
@@ -144,10 +144,10 @@ def test_bombs(name, store):
     """What is small on the way in and large in memory or on disk."""
     make, suffix, code = BOMBS[name]
     layer = put(store, make(), model.OCI_LAYER + suffix)
-    peak, seconds, said = hostile.measured(REFUSE, str(store.root), *map(str, layer[:3]))
+    peak, seconds, said = cost.measured(REFUSE, str(store.root), *map(str, layer[:3]))
     assert said == code
-    assert peak < hostile.MEMORY_KIB
-    assert seconds < hostile.SECONDS
+    assert peak < cost.MEMORY_KIB
+    assert seconds < cost.SECONDS
 
 
 PACKED = {

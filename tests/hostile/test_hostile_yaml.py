@@ -7,11 +7,11 @@ import time
 import pytest
 
 from linuxkit.spec import load
-from support import hostile
+from support import cost, hostile_yaml
 from support.archives import refusal
 
 
-@pytest.mark.parametrize("case", hostile.YAMLS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", hostile_yaml.YAMLS, ids=lambda case: case.id)
 def test_yaml(case):
     text = case.make()
     started = time.process_time()
@@ -30,19 +30,19 @@ READ = """
 import sys
 from linuxkit.base.errors import Error
 from linuxkit.spec import load
-from support import hostile
-(case,) = [case for case in hostile.YAMLS if case.id == sys.argv[1]]
+from support import hostile_yaml
+(case,) = [case for case in hostile_yaml.YAMLS if case.id == sys.argv[1]]
 try:
     load.parse(case.make(), "x.yml")
 except Error as error:
     print(error.code)
 """
-LARGE = [case for case in hostile.YAMLS if case.number == 42]
+LARGE = [case for case in hostile_yaml.YAMLS if case.number == 42]
 
 
 @pytest.mark.parametrize("case", LARGE, ids=lambda case: case.id)
 def test_memory(case):
-    peak, seconds, said = hostile.measured(READ, case.id)
+    peak, seconds, said = cost.measured(READ, case.id)
     assert said == case.code
-    assert peak < hostile.MEMORY_KIB
-    assert seconds < hostile.SECONDS
+    assert peak < cost.MEMORY_KIB
+    assert seconds < cost.SECONDS

@@ -1,4 +1,4 @@
-"""The corpus of hostile inputs: layers, YAML and .debs that each try one known trick.
+"""The corpus of hostile layers that each try one known trick.
 
 Numbers are those of the flaws in other programs that the tricks come from; 0 is a trick that made
 no headlines.  A verdict is an error's code, or the lines of the tree that must come out.
@@ -6,28 +6,12 @@ no headlines.  A verdict is an error's code, or the lines of the tree that must 
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
-import os
-import subprocess
-import sys
-import zlib
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from backports import zstd
-
-from support.archives import END, base256, block, long_name, member, pax, record
-from support.debian_archive import ar
+from support.archives import END, base256, block, long_name, member, pax
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROOT = Path(__file__).parent.parent.parent
-SECONDS = 5.0  # of processor time, for any case
-MEMORY_KIB = 256 << 10  # the most that a process may ever hold while it refuses a bomb
 
 Verdict = str | tuple[str, ...]
 
@@ -95,7 +79,6 @@ def whiteouts(count: int = 30_000) -> tuple[bytes, bytes]:
 
 
 THROUGH = ("etc", "etc/f = 'new'", "x -> ../../etc")
-
 LAYERS = [
     # 1: an entry for the root itself that is no directory
     Case(1, "root is a link", "the root itself is replaced, all else then follows it",
@@ -263,194 +246,3 @@ LAYERS = [
     Case(0, "name for all entries", "a global header renames what comes",
          (pax((b"path", b"a"), flag=b"g") + block(),), "LK0604"),
 ]  # fmt: skip
-
-
-# What is small on the way in and large in memory.
-
-
-@cache
-def zeros(size: int = 64 << 20) -> bytes:
-    """One gzip member of ``size`` zeros."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    chunk = bytes(1 << 20)
-    return b"".join(packer.compress(chunk) for _ in range(size >> 20)) + packer.flush()
-
-
-def gzip_bomb() -> bytes:
-    """10 GiB in 10 MB."""
-    return zeros() * 160
-
-
-@cache
-def zstd_bomb() -> bytes:
-    """10 GiB in less than 1 MB."""
-    return zstd.compress(bytes(64 << 20), 3) * 160
-
-
-def xz_bomb() -> bytes:
-    """1 GiB in 150 kB."""
-    import lzma
-
-    return lzma.compress(bytes(64 << 20), preset=0) * 16
-
-
-def _mixed(seed: int, size: int) -> bytes:
-    """``size`` bytes that pack to a thirtieth: no ratio gives them away."""
-    noise = b"".join(hashlib.sha256(b"%d %d" % (seed, n)).hexdigest().encode() for n in range(size // 1024))
-    return noise.ljust(size, b"-")
-
-
-def attribute_bomb() -> bytes:
-    """140 MiB of extended attributes, each within its limit."""
-    value = _mixed(0, 64 << 10)
-    body = b"".join(record(b"SCHILY.xattr.user.%d" % k, value) for k in range(15))
-    entries = (member(b"x", body, b"x") + block(b"f%d" % n) for n in range(150))
-    return gzip.compress(b"".join(entries), 1, mtime=0)
-
-
-def name_bomb() -> bytes:
-    """140 MiB of names, each within its limit."""
-    words = [_mixed(n, 4096).replace(b"/", b"-") for n in range(64)]
-    parts = []
-    for n in range(36_000):
-        text = words[n % 64]
-        name = b"/".join([b"%d" % n, *(text[at : at + 200] for at in range(0, 4000, 200))])
-        parts.append(pax((b"path", name)) + block())
-    return gzip.compress(b"".join(parts), 1, mtime=0)
-
-
-_REPORT = """
-import resource, re
-usage = resource.getrusage(resource.RUSAGE_SELF)
-peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
-print(peak, usage.ru_utime + usage.ru_stime)
-"""
-
-
-def measured(code: str, *arguments: str) -> tuple[int, float, str]:
-    """Run Python ``code`` by itself: the most memory it held (KiB), its seconds, what it said."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
-    done = subprocess.run(
-        [sys.executable, "-c", code + _REPORT, *arguments],
-        capture_output=True, env=environment, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    *said, last = done.stdout.splitlines()
-    peak, seconds = last.split()
-    return int(peak), float(seconds), "\n".join(said)
-
-
-class Text(NamedTuple):
-    """A YAML text; the verdict is a code, or None where it is as harmless as it looks."""
-
-    number: int
-    name: str
-    why: str
-    text: Callable[[], str] | str
-    code: str | None
-
-    @property
-    def id(self) -> str:
-        return f"case-{self.number:02d} {self.name}" if self.number else f"trick {self.name}"
-
-    def make(self) -> str:
-        return self.text() if callable(self.text) else self.text
-
-
-def laughs(levels: int = 9, width: int = 10) -> str:
-    """Lists of lists of the same list."""
-    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels + 1)]
-    return "\n".join(lines) + "\n"
-
-
-_SERVICE = "services: [{name: a, image: b/c, %s}]\n"
-
-YAMLS = [
-    Text(42, "nine levels of aliases", "a few hundred bytes become 10^9 values", laughs, "LK0202"),
-    Text(42, "quadratic aliases", "one long list is repeated often",
-         lambda: f"a: &a [{', '.join(['x'] * 1100)}]\nb: [{', '.join(['*a'] * 95)}]\n", "LK0202"),
-    Text(42, "many aliases", "each alias costs a little",
-         lambda: "a: &a x\nb: [" + ", ".join(["*a"] * 101) + "]\n", "LK0202"),
-    Text(42, "an alias to what is being made", "a value that holds itself",
-         "a: &a [*a]\n", "LK0201"),
-    Text(42, "merge keys that multiply", "the same by way of <<",
-         lambda: "a0: &a0 {k: v}\n" + "".join(
-             f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], k{n}: v}}\n" for n in range(1, 12)),
-         "LK0202"),
-    Text(42, "20 000 open brackets", "the reader runs out of its stack",
-         lambda: "[" * 20_000, "LK0202"),
-    Text(42, "20 000 open braces", "the same with maps", lambda: "{a: " * 20_000, "LK0202"),
-    Text(42, "20 000 list items in each other", "the same without brackets",
-         lambda: "- " * 20_000, "LK0202"),
-    Text(42, "a mebibyte of keys", "comparing each with all",
-         lambda: "".join(f"k{n}: v\n" for n in range(45_000)), "LK0203"),
-    Text(42, "too many values", "values without end",
-         lambda: "services: [" + "a," * 100_001 + "]", "LK0202"),
-    Text(42, "too long", "a text without end", lambda: "a: " + "x" * (4 << 20), "LK0202"),
-    Text(42, "an object of Python", "values that are made by running code",
-         "a: !!python/object/apply:os.system [id]\n", "LK0207"),
-    Text(42, "a name of Python", "the same", "a: !!python/name:os.system\n", "LK0207"),
-    Text(42, "a module of Python", "the same", "a: !!python/module:os\n", "LK0207"),
-    Text(42, "an object by its long tag", "the same, spelled out",
-         "a: !<tag:yaml.org,2002:python/object/new:os.system> [id]\n", "LK0207"),
-    Text(42, "a tag by a shorthand of its own", "the same, by another name",
-         "%TAG !p! tag:yaml.org,2002:python/\n---\na: !p!name:os.system x\n", "LK0207"),
-    Text(42, "bytes", "a value of another type", "a: !!binary aWQ=\n", "LK0207"),
-    # What YAML 1.1 makes of plain words.
-    Text(0, "a key twice", "the last one counts, which nobody sees",
-         _SERVICE % "readonly: true, readonly: false", "LK0206"),
-    Text(0, "a key that is a number", "a key that is no text", "1: x\n", "LK0207"),
-    Text(0, "a key that is a truth value", "the same", "true: x\n", "LK0207"),
-    Text(0, "a number with a leading 0", "010 is 8, or 10", _SERVICE % "uid: 010", "LK0211"),
-    Text(0, "base 60", "12:30:45 is 45045", _SERVICE % "uid: 12:30:45", "LK0211"),
-    Text(0, "no", "no is false, or a country", _SERVICE % "readonly: no", "LK0204"),
-    Text(0, "on", "on is true, or a word", _SERVICE % "readonly: on", "LK0204"),
-    Text(0, "a mode without quotes", "0644 is 420 where 644 is meant",
-         "files: [{path: a, contents: b, mode: 644}]\n", "LK0204"),
-    Text(0, "a mode with a 0 and no quotes", "0644 is read as octal by some",
-         "files: [{path: a, contents: b, mode: 0644}]\n", None),
-    Text(0, "a number with underscores", "1_0 is 10, or a word", _SERVICE % "uid: 1_0", "LK0211"),
-    Text(0, "a number of base 16", "0x10 is 16, or a word", _SERVICE % "uid: 0x10", "LK0211"),
-    Text(0, "an exponent", "1e3 is 1000.0, or a word", _SERVICE % "uid: 1e3", "LK0211"),
-    Text(0, "a second document", "which of them counts?", "a: 1\n---\nb: 2\n", "LK0207"),
-    Text(0, "NUL", "a text is cut short on its way", 'a: "x\\0y"\n', "LK0201"),
-    Text(0, "an escape code", "a file writes on the terminal of its reader",
-         "a: \x1b[2J\n", "LK0201"),
-    Text(0, "half a character", "text that no file can hold", 'a: "\\ud800"\n', "LK0201"),
-    Text(0, "a name that climbs", "a container's name is a folder",
-         "services: [{name: ../../etc, image: b/c}]\n", "LK0208"),
-    Text(0, "a volume that climbs", "a volume's name is a folder",
-         "volumes: [{name: ../x}]\n", "LK0208"),
-]  # fmt: skip
-
-
-_SEED = 64 << 10  # bytes: what is larger teaches a fuzzer little
-
-
-def seeds(kind: str) -> list[bytes]:
-    """Small inputs of a kind ("tar", "cpio", "yaml", "deb") to begin mutating from."""
-    if kind == "yaml":
-        found = [case.make().encode("utf-8", "surrogateescape") for case in YAMLS]
-        found += [path.read_bytes() for path in sorted((ROOT / "examples").glob("*.yml"))]
-    else:
-        archives = [data for case in LAYERS for data in case.archives()]
-        found = archives if kind == "tar" else [made for a in archives for made in _as(kind, a)]
-    return [data for data in found if len(data) <= _SEED]
-
-
-def _as(kind: str, data: bytes) -> list[bytes]:
-    """The archive as another kind, where it can be one."""
-    from linuxkit.base.errors import Error
-    from linuxkit.tree import cpio, tar
-    from support.archives import opened
-
-    if kind == "deb":
-        return [ar(("debian-binary", b"2.0\n"), ("control.tar", END), ("data.tar", data))]
-    out = io.BytesIO()
-    try:
-        with opened(data) as handle:
-            cpio.write(tar.read(handle), out)
-    except Error:
-        return []
-    return [out.getvalue()]

@@ -37,3 +37,7 @@ void fake_ended(int pid, int status, int signal);
 bool fake_did(const char *line);
 /* How often a line stands in the trace. */
 int fake_times(const char *line);
+
+/* What the parts of the machine share. */
+__attribute__((format(printf, 1, 2))) void fake_trace(const char *format, ...);
+void fake_files_reset(void);

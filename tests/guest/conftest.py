@@ -49,13 +49,15 @@ def objects(tmp_path_factory) -> list[Path]:
 def link(objects, tmp_path_factory):
     """Links a test program with PID 1's parts and a machine made of tables."""
     out = tmp_path_factory.mktemp("programs")
-    fake = out / "fake_sys.o"
-    run(compiler(), *FLAGS, *SANITIZE, "-c", GUEST / "tests" / "fake_sys.c", "-o", fake)
+    fakes = [out / "fake_files.o", out / "fake_sys.o"]
+    for fake in fakes:
+        source = GUEST / "tests" / f"{fake.stem}.c"
+        run(compiler(), *FLAGS, *SANITIZE, "-c", source, "-o", fake)
 
     def make(name: str) -> Path:
         program = out / name
         source = GUEST / "tests" / f"{name}.c"
-        run(compiler(), *FLAGS, *SANITIZE, source, *objects, fake, "-o", program)
+        run(compiler(), *FLAGS, *SANITIZE, source, *objects, *fakes, "-o", program)
         return program
 
     return make

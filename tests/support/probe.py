@@ -1,4 +1,4 @@
-"""The program ``probe.c`` as an image for systems, and what it says on a machine's console."""
+"""The program in ``probe/`` as an image for systems, and what it says on a machine's console."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.images import image
 if TYPE_CHECKING:
     from support.machines import Workshop
 
-SOURCE = Path(__file__).parent / "probe.c"
+SOURCES = sorted((Path(__file__).parent / "probe").glob("*.c"))
 
 
 def install(workshop: Workshop, folder: Path) -> None:
@@ -23,7 +23,7 @@ def install(workshop: Workshop, folder: Path) -> None:
     program = folder / "probe"
     subprocess.run(
         [sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-musl", "-Os", "-static", "-s",
-         "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", SOURCE, "-o", program],
+         "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", *SOURCES, "-o", program],
         check=True,
     )  # fmt: skip
     files = {

@@ -138,6 +138,23 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(cache, tmp_path):
 
 
 @pytest.mark.root
+@pytest.mark.net
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_disk_that_packages_fill_is_no_defect(tmp_path):
+    small, yml = folder(tmp_path, "small"), tmp_path / "in.yml"
+    yml.write_text('init: ["@pkg:crun"]\n')
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", small], check=True)
+    try:
+        words = [sys.executable, "-c", PROGRAM, "--cache", str(small / "cache"), "fetch", str(yml)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert f"LK0102 {yml}:1:8: cannot make crun in {small}/cache: No space left" in done.stderr
+        assert "hint: the disk is full" in done.stderr
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount read-only")
 def test_a_read_only_cache_serves_and_says_when_it_cannot(cache, tmp_path):
     out = folder(tmp_path, "out")

@@ -71,12 +71,23 @@ class Parser(argparse.ArgumentParser):
         parse = self.parse_known_args if plain else self.parse_known_intermixed_args
         known, rest = parse(spaced)
         if rest:
-            raise self._unknown(rest)
+            raise _unknown(self._chosen(known), rest)
         return known
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls when an argument does not fit."""
         raise Error("LK0113", message, hint=f"see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        """What argparse calls to hold a word against the ones that are allowed."""
+        if action.choices is None or value in action.choices:
+            return
+        hint = suggestion(value, action.choices) or f"known: {', '.join(action.choices)}"
+        word = printable(value)
+        if action.nargs == argparse.PARSER:
+            raise Error("LK0110", f'{self.prog} has no command "{word}"', hint=hint)
+        name = "/".join(action.option_strings) or str(action.metavar)
+        raise Error("LK0113", f'{name} cannot be "{word}"', hint=hint)
 
     def actions(self) -> tuple[argparse.Action, ...]:
         """Every flag and argument that help shows, in the order they were added."""
@@ -89,14 +100,23 @@ class Parser(argparse.ArgumentParser):
                 return action.choices
         return {}
 
-    def _flags(self) -> Iterable[str]:
+    def _chosen(self, known: argparse.Namespace) -> Parser:
+        """The parser of the command that was named, or this one."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - it has no other name
+                child = action.choices.get(getattr(known, action.dest, ""))
+                return child._chosen(known) if child else self  # noqa: SLF001 - one of our own
+        return self
+
+    def flags(self) -> Iterable[str]:
+        """All flags that help shows, those of commands below too."""
         for parser in (self, *self.commands().values()):
             for action in parser.actions():
                 yield from action.option_strings
 
     def _spaced(self, words: Sequence[str]) -> list[str]:
         """Spell optional values with "=", and refuse upstream's old flags with one dash."""
-        longs = {flag[2:] for flag in self._flags() if flag.startswith("--")}
+        longs = {flag[2:] for flag in self.flags() if flag.startswith("--")}
         done: list[str] = []
         rest = list(words)
         while rest:
@@ -138,13 +158,14 @@ class Parser(argparse.ArgumentParser):
     def _default(self, flag: str) -> str:
         return next(str(a.const) for a in self._actions if flag in a.option_strings)
 
-    def _unknown(self, rest: Sequence[str]) -> Error:
-        word = rest[0]
-        if not word.startswith("-"):
-            return Error("LK0113", f'unexpected argument "{word}"', hint=f"see {self.prog} --help")
-        flag = word.partition("=")[0]
-        hint = suggestion(flag, self._flags()) or f"see {self.prog} --help"
-        return Error("LK0111", f'{self.prog} has no flag "{flag}"', hint=hint)
+
+def _unknown(parser: Parser, rest: Sequence[str]) -> Error:
+    word = rest[0]
+    if not word.startswith("-"):
+        return Error("LK0113", f'unexpected argument "{word}"', hint=f"see {parser.prog} --help")
+    flag = word.partition("=")[0]
+    hint = suggestion(flag, parser.flags()) or f"see {parser.prog} --help"
+    return Error("LK0111", f'{parser.prog} has no flag "{flag}"', hint=hint)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -67,6 +68,7 @@ STATUSES = (
     (130, "interrupted"),
     (143, "ended by SIGTERM"),
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, which is no defect of ours, wherever it is met
 _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
 _USAGE_CODES = (  # one line for each hundred
@@ -123,6 +125,23 @@ def _open_standard_files() -> None:
 
 def main(words: Sequence[str]) -> int:
     """Run the command line ``words``; the exit status."""
+    try:
+        status = _told(words)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would complain once more when it flushes what could not be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # else whoever read our output has gone
+            from linuxkit.base import files
+            from linuxkit.cli import render
+
+            render.plain().errors(files.os_error(error, "write", "standard output"))
+        return _FAILED
+    return status
+
+
+def _told(words: Sequence[str]) -> int:
+    """What needs next to no imports here, all else guarded."""
     if list(words) in (["version"], ["--version"]):
         print(f"linuxkit {__version__}")
         return 0
@@ -130,14 +149,7 @@ def main(words: Sequence[str]) -> int:
         return _help(words[1:])
     if isinstance(sys.stdout, TextIOWrapper):  # names of files need not be text in this locale
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        status = _guarded(words)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone.  Python would complain once more when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _FAILED
-    return status
+    return _guarded(words)
 
 
 def parser_for(verb: str) -> Parser:
@@ -187,6 +199,11 @@ def _guarded(words: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("LINUXKIT_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in _FULL:
+            from linuxkit.base import files
+
+            reporter.errors(files.os_error(error, "write"))
+            return _FAILED
         reporter.failure(
             f"internal error: {type(error).__name__}: {error}",
             hint="this is a defect of linuxkit; with LINUXKIT_DEBUG=1 it shows where",
@@ -236,9 +253,9 @@ def _catch_signals() -> None:
 
 
 def _help(words: Sequence[str]) -> int:
-    verb = next((word for word in words if word in VERBS), "")
-    if verb:
-        return _guarded([verb, "--help"])
+    path = [word for word in words if not word.startswith("-")]
+    if path:
+        return _guarded([*path, "--help"])
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {name:{width}}  {text}" for name, text in VERBS.items())
     print(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from linuxkit.base import digest, events, platform
 from linuxkit.base.errors import Error, printable
-from linuxkit.oci import image, model
+from linuxkit.oci import image, indexfile, model
 from linuxkit.oci.model import Descriptor, Platform
 from linuxkit.recipes import commands
 from linuxkit.recipes.debian import kernel as kernels
@@ -67,6 +67,7 @@ def build(
     pool.fetch(debs, recipe.name)
     with contextlib.ExitStack() as stack:
         stack.enter_context(events.task("build", f"{recipe.name} {arch}", unit=""))
+        stack.enter_context(indexfile.changing(store.root, f"make {recipe.name}"))
         scratch = stack.enter_context(store.temporary())
         made = commands.NOTHING
         if recipe.says.build is not None:

@@ -128,4 +128,4 @@ def test_flags_of_a_command_may_stand_before_it(line):
 def test_what_has_no_command_behind_its_flags(line):
     with pytest.raises(Error) as caught:
         with_commands().parse(line.split())
-    assert caught.value.code in {"LK0111", "LK0113"}
+    assert caught.value.code in {"LK0110", "LK0111", "LK0113"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,6 +53,37 @@ def test_every_command_has_help(capsys, verb):
         assert capsys.readouterr().out.startswith(f"usage: linuxkit {verb} ")
 
 
+def test_help_of_a_command_below_another(capsys):
+    for words in (["help", "cache", "export"], ["--help", "cache", "export"], ["cache", "export", "-h"]):
+        assert program.main(words) == 0
+        assert capsys.readouterr().out.startswith("usage: linuxkit cache export ")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["version"], ["formats"], ["schema"]])
+def test_output_that_cannot_be_written(words, tmp_path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "LINUXKIT_CACHE": str(tmp_path)}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*START, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False
+        )
+    assert done.returncode == 1
+    error, hint = done.stderr.splitlines()
+    assert re.fullmatch("error: LK0102 cannot write( standard output)?: No space left on device", error)
+    assert hint == "hint: the disk is full: free some space, or choose another place"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["version"], ["schema"]])
+def test_whoever_reads_may_go(words):
+    read, write = os.pipe()
+    os.close(read)
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(
+        [*START, *words], stdout=write, stderr=subprocess.PIPE, text=True, env=env, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
@@ -82,6 +114,13 @@ def test_every_command_has_help(capsys, verb):
         (["build", "--compress", "rar", "x"], 2, ["LK0613"]),
         (["build", "--arch", "z80", "x"], 2, ["LK0101"]),
         (["pkg"], 2, ["LK0113"]),
+        (["help", "biuld"], 2, ['LK0110 there is no command "biuld"', '"build"?']),
+        (["cache", "lss"], 2, ['LK0110 linuxkit cache has no command "lss"', 'hint: did you mean "ls"?']),
+        (["pkg", "builder", "x"], 2, ['pkg builder has no command "x"', "hint: known: du, prune"]),
+        (["cache", "export", "--format", "zip", "x"], 2, ['LK0113 --format cannot be "zip"', "oci-dir"]),
+        (["cache", "export", "--arch", "x", "--outfile", "y", "z"], 2, [
+            'LK0111 linuxkit cache export has no flag "--arch"', "hint: see linuxkit cache export --help",
+        ]),
     ],
 )
 def test_mistakes(capsys, words, status, says):

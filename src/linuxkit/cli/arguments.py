@@ -25,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: object) -> None:
         settings.setdefault("formatter_class", _Formatter)
         super().__init__(allow_abbrev=False, **settings)  # type: ignore[arg-type] # passed through
+        self._positionals.title, self._optionals.title = "arguments", "flags"
         self._optional: dict[str, re.Pattern[str]] = {}
 
     def add_switch(self, name: str, text: str) -> None:

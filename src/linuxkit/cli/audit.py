@@ -35,7 +35,8 @@ def configure(parser: Parser) -> None:
     )
     inputs.add(parser)
     project.add(parser)
-    parser.add_value("--threshold", "N", "fail when a container's exposure is above N, 0 to 10")
+    text = "fail when a container's exposure is above N, 0 to 10 (never)"
+    parser.add_value("--threshold", "N", text)
     parser.add_switch("--markdown", "print tables as Markdown")
     parser.add_switch("--all", "show rows that pass, too")
     parser.add_switch("--offline", "fetch nothing; say what is missing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import linuxkit
 from linuxkit import formats
 from linuxkit.base import events, files
-from linuxkit.base.errors import Error
+from linuxkit.base.errors import Error, printable
 from linuxkit.build import needs
 from linuxkit.cli import inputs, render
 from linuxkit.cli import project as projects
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from linuxkit.tree.compress import Compression
 
 _REPORT = "report"
+_SBOM = "sbom.spdx.json"
 _STDIN_NAME = "moby"  # upstream's name for a system that came through a pipe
 
 
@@ -62,8 +64,8 @@ def configure(parser: Parser) -> None:
     add("-f --format", "LIST", text, default=[])
     text = "compression of the initramfs: zstd (the usual one), gzip, lz4, xz or none"
     add("--compress", "NAME[:LEVEL]", text, default="zstd")
-    text = "print the size of every part; with a value such as 4G: the size of disks"
-    parser.add_optional("--size", pattern=r"\d+([MG]B?)?", const=_REPORT, metavar="SIZE", help=text)
+    text = "print the size of every part; with a value: of disks, 512M in MiB, 4G or 4 in GiB"
+    parser.add_optional("--size", pattern=r"\d\w*", const=_REPORT, metavar="SIZE", help=text)
     text = "programs that make disk images: own (pinned; the usual ones) or host"
     add("--tools", "WHICH", text, default="own")
     add("--sign", "KEYDIR", "sign what firmware starts, with the keys of `linuxkit keys new`")
@@ -73,7 +75,7 @@ def configure(parser: Parser) -> None:
     switch("--offline", "fetch nothing; say what is missing")
     switch("--dry-run", "print the merged YAML and stop")
     switch("--no-sbom", "leave the bill of materials out of the system")
-    add("--sbom-output", "PATH", "its path in the system", default="sbom.spdx.json")
+    add("--sbom-output", "PATH", f"its path in the system ({_SBOM})", default=_SBOM)
     switch("--sbom-current-time", "let it tell the present time: no two builds are the same then")
     switch("--decompress-kernel", "unpack a compressed kernel")
     switch("--pull", "ask the registries even for images that the store has")
@@ -171,11 +173,14 @@ def decide(args: argparse.Namespace) -> Wish:
 
 
 def _size(text: str) -> int:
-    """``512M``, ``4G`` or a bare number of GiB, as upstream has it, in bytes; 0 for no size."""
-    number = text.rstrip("MGB")
-    if not number.isdigit():
+    """``512M``, ``4G`` or a bare number of GiB, in bytes; 0 for none.  Raises LK0113."""
+    if text in {"", _REPORT}:
         return 0
-    return int(number) << (20 if "M" in text else 30)
+    match = re.fullmatch(r"([1-9][0-9]{0,6})([MG]?)B?", text)
+    if not match:
+        hint = "write 512M, or 4G, or 4 for as much"
+        raise Error("LK0113", f'--size: "{printable(text)}" is not the size of a disk', hint=hint)
+    return int(match[1]) << (20 if match[2] == "M" else 30)
 
 
 def _host_tools(which: str) -> bool:

@@ -35,11 +35,11 @@ def configure(gc: Parser, fsck: Parser, du: Parser, clean: Parser) -> None:
         "may go on building and pulling: what they may still want is deleted after they end."
     )
     gc.add_value(
-        "--keep", "TIME", "keep what builds of the last TIME used, as in 30d, 12h or 0",
+        "--keep", "TIME", "keep what builds of the last TIME used, as in 12h or 0 (30d)",
         convert=seconds, default=30 * 86400,
     )  # fmt: skip
     gc.add_value(
-        "--grace", "TIME", "spare what is younger than TIME: another tool may be about to name it",
+        "--grace", "TIME", "spare what is younger than TIME: others may be about to name it (1h)",
         convert=seconds, default=3600,
     )  # fmt: skip
     gc.add_switch("--dry-run", "only say what would be removed")

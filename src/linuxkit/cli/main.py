@@ -154,12 +154,13 @@ def _told(words: Sequence[str]) -> int:
 
 def parser_for(verb: str) -> Parser:
     """The verb's parser, with its own flags and those of every command."""
-    from linuxkit.cli import arguments
+    from linuxkit.cli import arguments, examples
 
     module = load(verb)
     parser = arguments.Parser(prog=f"{arguments.PROGRAM} {verb}", description=VERBS[verb])
     module.configure(parser)
     arguments.add_globals(parser)
+    examples.add(parser, verb)
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from linuxkit.cli import main as program
@@ -77,6 +78,8 @@ def _section(parser: Parser, level: int) -> Iterator[str]:
     if own:
         yield ""
         yield from _table(own)
+    if not parser.commands():
+        yield from ["", "```", *textwrap.dedent(str(parser.epilog)).splitlines()[1:], "```"]
     for child in parser.commands().values():
         yield ""
         yield from _section(child, level + 1)

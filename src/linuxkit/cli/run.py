@@ -34,7 +34,7 @@ def configure(parser: Parser) -> None:
     add, switch = parser.add_value, parser.add_switch
     add("--cpus", "N", "processors (1)", convert=int, default=1)
     add("--mem", "MIB", "memory in MiB (1024)", convert=int, default=1024)
-    text = "a disk, made when it is missing and has a size; repeat for more"
+    text = "a disk, made when it is missing and has a size (in GiB, or MiB with M); repeat for more"
     words = "[file=]PATH[,size=N[M|G]][,format=F]"
     add("--disk", words, text, convert=options.parse_disk, default=[])
     text = "lead a port of this machine (127.0.0.1 unless ADDR says more) to one of the guest"
@@ -62,7 +62,8 @@ def configure(parser: Parser) -> None:
     switch("--detach", "run it in the background; `linuxkit ps`, `logs`, `exec`, `stop` reach it")
     add("--name", "NAME", "what to call it there (else the system's name)")
     switch("--no-reboot", "end when the guest reboots")
-    add("--timeout", "SECONDS", "end the machine after this time", convert=_seconds, default=None)
+    text = "end the machine after this time (never)"
+    add("--timeout", "SECONDS", text, convert=_seconds, default=None)
     add("--report", "FILE", "write what the guest reported, as JSON")
 
 

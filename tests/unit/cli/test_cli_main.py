@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from linuxkit.base.errors import Error, Errors
+from linuxkit.cli import arguments, examples, reference
 from linuxkit.cli import main as program
-from linuxkit.cli import reference
 from linuxkit.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from linuxkit.cli.arguments import Parser
 
 ROOT = Path(__file__).parents[3]
 START = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
@@ -114,6 +121,10 @@ def test_whoever_reads_may_go(words):
         (["build", "--compress", "rar", "x"], 2, ["LK0613"]),
         (["build", "--arch", "z80", "x"], 2, ["LK0101"]),
         (["pkg"], 2, ["LK0113"]),
+        (["build", "--size=abc", "x"], 2, ['LK0113 --size: "abc" is not the size of a disk', "write 512M"]),
+        (["build", "--size", "4X", "x"], 2, ['LK0113 --size: "4X" is not']),
+        (["build", "--size=-1", "x"], 2, ['LK0113 --size: "-1" is not']),
+        (["build", "--size=0", "x"], 2, ['LK0113 --size: "0" is not']),
         (["help", "biuld"], 2, ['LK0110 there is no command "biuld"', '"build"?']),
         (["cache", "lss"], 2, ['LK0110 linuxkit cache has no command "lss"', 'hint: did you mean "ls"?']),
         (["pkg", "builder", "x"], 2, ['pkg builder has no command "x"', "hint: known: du, prune"]),
@@ -242,3 +253,30 @@ def test_the_reference_page_is_current():
     assert page.read_text() == reference.markdown(), (
         "run: python -m linuxkit.cli.reference > docs/reference/cli.md"
     )
+
+
+def commands(parser: Parser) -> Iterator[str]:
+    """What stands behind ``linuxkit`` for each command that does something."""
+    names = parser.commands()
+    if not names:
+        yield parser.prog.removeprefix("linuxkit ")
+    for child in names.values():
+        yield from commands(child)
+
+
+@pytest.mark.parametrize("verb", program.VERBS)
+def test_every_command_has_examples_that_it_would_take(verb, capsys):
+    paths = list(commands(program.parser_for(verb)))
+    for path in paths:
+        assert program.main([*path.split(), "--help"]) == 0
+        _, _, shown = capsys.readouterr().out.partition("\nexamples:\n")
+        assert f"\n  linuxkit {path}" in f"\n{shown}", path
+        for line in re.findall(r"\blinuxkit (.+)", shown):
+            words = shlex.split(re.split(r" (?:&&|\||>) ", line)[0])
+            _, (first, *rest) = arguments.take_globals(words)
+            assert program.parser_for(first).parse(rest), line
+
+
+def test_no_example_is_of_a_command_that_is_not_there():
+    known = {path for verb in program.VERBS for path in commands(program.parser_for(verb))}
+    assert set(examples.EXAMPLES) == known

@@ -63,7 +63,8 @@ def _add_flags(parser: Parser) -> None:
     parser.add_switch("--nobuild", "build nothing; fail where something is missing")
     parser.add_switch("--ignore-cached", "ask registries first for images to build upon")
     parser.add_switch("--docker", "also load the images into Docker")
-    parser.add_value("--dockerfile", "FILE", "name of the Dockerfile")
+    text = "name of the Dockerfile (else what build.yml says, else Dockerfile)"
+    parser.add_value("--dockerfile", "FILE", text)
     parser.add_value(
         "--build-arg-file", "FILE", "a file of NAME=VALUE lines; may be repeated", default=[]
     )
@@ -73,7 +74,7 @@ def _add_flags(parser: Parser) -> None:
     parser.add_switch("--enable-cache", "use it, whatever build.yml says")
     parser.add_value("--release", "TAG", "with a push: also under this tag, if it is free")
     parser.add_value(
-        "--manifest", "true|false", "with a push: whether the name for all platforms is sent",
+        "--manifest", "true|false", "with a push: send the name for all platforms, too (true)",
         default="true",
     )  # fmt: skip
     parser.add_switch("--no-sbom", "attach no list of parts to the images")

@@ -20,11 +20,12 @@ _ORG = "LINUXKIT_PKG_ORG"
 def add_flags(parser: Parser) -> None:
     """Add the flags; they are upstream's."""
     parser.add_value("--org", "ORG", f"organisation (else ${_ORG}, else what build.yml says)")
-    parser.add_value("--tag", "TEMPLATE", "template of the tag; {{.Hash}} stands for the hash")
+    text = "template of the tag (else what build.yml says, else {{.Hash}})"
+    parser.add_value("--tag", "TEMPLATE", text)
     parser.add_value("--hash", "HASH", "use this instead of the hash that git knows")
-    parser.add_value("--hash-commit", "COMMIT", "hash what this commit has", default="HEAD")
+    parser.add_value("--hash-commit", "COMMIT", "hash what this commit has (HEAD)", default="HEAD")
     parser.add_value("--hash-path", "DIR", "hash this folder, in which the package lies")
-    parser.add_value("--build-yml", "FILE", "name of the recipe", default="build.yml")
+    parser.add_value("--build-yml", "FILE", "name of the recipe (build.yml)", default="build.yml")
     parser.add_switch("--force-dirty", "treat the folder as changed")
     parser.add_switch("--dev", "call it $USER/IMAGE:dev")
 

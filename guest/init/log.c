@@ -12,7 +12,7 @@
 #define LINE_BYTES 400  /* of one line on the console */
 #define SHOWN_LINES 8   /* of a unit that failed */
 #define READ_BYTES 4096
-#define READS 8         /* at one time, so that no unit keeps PID 1 from the others */
+#define READS 16        /* at one time: what a pipe holds, so that no unit keeps PID 1 from the others */
 #define BURST_S 4       /* seconds of the console rate that may come at once */
 
 struct output {
@@ -124,8 +124,7 @@ static void show_line(struct output *output, const char *name, int64_t now)
 	output->line_bytes = 0;
 }
 
-static void show(struct output *output, const char *name, const char *bytes, size_t length,
-		 int64_t now)
+static void show(struct output *output, const char *name, const char *bytes, size_t length, int64_t now)
 {
 	for (size_t i = 0; i < length; i++) {
 		if (bytes[i] == '\n')

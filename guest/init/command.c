@@ -45,13 +45,9 @@ int command_begin(struct command *command, const struct unit *unit, unsigned num
 	command->pid = program_enter(unit, path.data, flat, count, output[1], error[1]);
 	sys_close(output[1]);
 	sys_close(error[1]);
-	if (command->pid < 0) {
-		int done = command->pid;
-
+	if (command->pid < 0)
 		close_both(command->readers);
-		return done;
-	}
-	return 0;
+	return command->pid < 0 ? command->pid : 0;
 }
 
 bool command_pass_on(struct command *command, struct session *session)

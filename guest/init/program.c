@@ -101,9 +101,7 @@ static int do_bind_ns(const struct unit *unit, const struct record *record)
 	text_add(&source, record_field(record, 0));
 	text_add_bytes(&above, path, (size_t)(strrchr(path, '/') - path));
 	done = above.length ? file_mkdirs(above.data, 0755) : 0;
-	if (done < 0)
-		return done;
-	done = sys_open(path, O_RDONLY | O_CREAT, 0644);
+	done = done < 0 ? done : sys_open(path, O_RDONLY | O_CREAT, 0644);
 	if (done < 0)
 		return done;
 	sys_close(done);
@@ -125,8 +123,7 @@ static int do_link(const struct unit *unit, const struct record *record)
 	return link_give(&link, pid, patient ? sys_now() + LINK_MS : 0);
 }
 
-static _Noreturn void child(const struct table *table, const struct unit *unit, size_t at,
-			    int output)
+static _Noreturn void child(const struct table *table, const struct unit *unit, size_t at, int output)
 {
 	struct command command = {0};
 	struct record record;
@@ -250,6 +247,14 @@ int program_enter(const struct unit *unit, const char *pidfile, const char *word
 	do_exec(&command);
 }
 
+static bool end_child(const char *folder, const char *name, void *parent)
+{
+	(void)folder;
+	if (file_parent(to_pid(name)) == *(int *)parent)
+		(void)sys_kill(to_pid(name), SIGKILL);
+	return true;
+}
+
 void program_end_entered(const char *pidfile, int pid)
 {
 	int inside = 0;
@@ -258,6 +263,8 @@ void program_end_entered(const char *pidfile, int pid)
 	/* the runtime's own end would leave it behind */
 	if (inside && file_parent(inside) == pid)
 		(void)sys_kill(inside, SIGKILL);
+	else if (sys_kill(pid, SIGSTOP) == 0) /* it may have begun one, and not yet written the file */
+		(void)file_list("/proc", end_child, &pid);
 	(void)sys_kill(pid, SIGKILL);
 }
 

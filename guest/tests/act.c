@@ -4,9 +4,12 @@
  *   act run PIDFILE VERB [ARGUMENT...]   as an OCI runtime does: the verb runs on by itself, detached,
  *                                        and its pid is in PIDFILE; behind "alone" in a network of its own
  *   act enter PIDFILE VERB [ARGUMENT...] as it runs something in a container: it waits for the verb
+ *   act late PIDFILE VERB [ARGUMENT...]  the same, and so slow that the pid file has not come yet
  *   act VERB [ARGUMENT...]               say TEXT | exit STATUS | fail TEXT | touch PATH | wait | deaf |
- *                                        polite PATH | orphans N | flood LINES | crash | is PATH |
- *                                        note PATH | flaky PATH N | notify SOCKET | listen PORT
+ *                                        polite PATH | orphans N | flood LINES | crash | is PATH [NOTE] |
+ *                                        note PATH | flaky PATH N | notify SOCKET PATH | listen PORT PATH
+ *
+ * "is" leaves a byte in NOTE, "notify" and "listen" are ready once PATH is there.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -107,6 +110,12 @@ static long note(const char *path)
 	return (long)status.st_size;
 }
 
+static void wait_for(const char *path)
+{
+	while (access(path, F_OK))
+		usleep(10000);
+}
+
 static _Noreturn void wait_for_ever(void)
 {
 	for (;;)
@@ -138,6 +147,7 @@ static void listen_at(int port)
 static int act(int argc, char *argv[])
 {
 	const char *verb = argc > 0 ? argv[0] : "", *word = argc > 1 ? argv[1] : "";
+	const char *more = argc > 2 ? argv[2] : "";
 
 	if (strcmp(verb, "polite"))
 		hold_back(SIG_UNBLOCK);
@@ -150,24 +160,24 @@ static int act(int argc, char *argv[])
 	if (!strcmp(verb, "touch"))
 		return touch(word), 0;
 	if (!strcmp(verb, "is"))
-		return access(word, F_OK) ? 6 : 0;
+		return *more && note(more) < 0 ? 4 : access(word, F_OK) ? 6 : 0;
 	if (!strcmp(verb, "wait"))
 		wait_for_ever();
 	if (!strcmp(verb, "note"))
 		return note(word), 0;
-	if (!strcmp(verb, "flaky") && argc > 2) {
-		if (note(word) < atol(argv[2]))
+	if (!strcmp(verb, "flaky") && *more) {
+		if (note(word) < atol(more))
 			return 1;
 		wait_for_ever();
 	}
 	if (!strcmp(verb, "notify")) {
 		notify(word, "STATUS=not READY=1 yet\nREADY=0");
-		usleep(300000);
+		wait_for(more);
 		notify(word, "STATUS=up\nREADY=1\n");
 		wait_for_ever();
 	}
 	if (!strcmp(verb, "listen")) {
-		usleep(300000);
+		wait_for(more);
 		listen_at(atoi(word));
 		wait_for_ever();
 	}
@@ -210,9 +220,9 @@ static int run(const char *path, int argc, char *argv[])
 	return 0;
 }
 
+/* path: NULL for no pid file */
 static int enter(const char *path, int argc, char *argv[])
 {
-	char line[32];
 	pid_t pid = fork();
 	FILE *file;
 	int status = 0;
@@ -223,12 +233,13 @@ static int enter(const char *path, int argc, char *argv[])
 		fflush(stdout);
 		_exit(status);
 	}
-	file = fopen(path, "w");
-	if (pid < 0 || !file)
-		err(3, "%s", path);
-	snprintf(line, sizeof line, "%d", (int)pid);
-	fputs(line, file);
-	fclose(file);
+	file = path ? fopen(path, "w") : NULL;
+	if (pid < 0 || (path && !file))
+		err(3, "%s", path ? path : "fork");
+	if (file) {
+		fprintf(file, "%d", (int)pid);
+		fclose(file);
+	}
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
@@ -237,6 +248,8 @@ int main(int argc, char *argv[])
 {
 	if (argc > 3 && !strcmp(argv[1], "enter"))
 		return enter(argv[2], argc - 3, argv + 3);
+	if (argc > 3 && !strcmp(argv[1], "late"))
+		return enter(NULL, argc - 3, argv + 3);
 	if (argc > 3 && !strcmp(argv[1], "run"))
 		return run(argv[2], argc - 3, argv + 3);
 	return act(argc - 1, argv + 1);

@@ -19,7 +19,7 @@ ENTER = ("enter", "/act", "enter", "")
 def ask(world, service):
     """Runs ``service`` in the world, as a process of it would."""
 
-    def run(*words: str, timeout_s: float = 30) -> subprocess.CompletedProcess:
+    def run(*words: str, timeout_s: float = 60) -> subprocess.CompletedProcess:
         target = world.root / "service"
         if not target.exists():
             target.write_bytes(service.read_bytes())
@@ -37,6 +37,7 @@ def test_service_tells_and_acts(world, ask):
         unit("services", "says", "flood", "40", more=[("restart", "no"), ENTER]),
         unit("services", "never", "wait", more=[("ready", "50", "50", "file", "/never")]),
     )
+    world.wait(unit="services/web", state="running")
     world.wait(unit="services/never", state="running")
     world.wait(unit="services/says", state="exited")
     listed = ask("list")
@@ -93,7 +94,7 @@ def connect(world) -> socket.socket:
         made.connect(f"/proc/self/fd/{folder}/control.sock")
     finally:
         os.close(folder)
-    made.settimeout(20)
+    made.settimeout(60)
     return made
 
 

@@ -14,6 +14,7 @@ import pytest
 from support.guest_world import memory_kib, unit
 
 REBOOTED = 75
+NEVER_READY = [("ready", "20", "5000", "file", "/never")]
 
 
 def test_a_whole_life(world):
@@ -71,14 +72,13 @@ def test_a_failing_onboot(world, policy, result):
     assert (failed["status"], failed["detail"]) == (5, "out of cheese")
     if policy == "stop":
         assert "000-bad" in world.wait(event="boot", state="failed")["detail"]
-        time.sleep(0.2)
-        assert not world.states("services/web")
         assert "the boot stops here" in world.console
     if policy == "continue":
         assert world.wait(event="boot", state="ready")["failed"] == 1
     if result is None:
         world.send(b"poweroff\n")
     assert world.ended() == (result or 0)
+    assert ("running" in world.states("services/web")) == (policy == "continue")
     assert "onboot/000-bad failed: status 5" in world.console
     assert "    | out of cheese" in world.console
     assert (world.out / "bye").exists()
@@ -151,14 +151,14 @@ def test_who_does_not_listen_is_killed_after_its_grace(world):
         unit("onshutdown", "000-bye", "touch", "/out/bye"),
     )
     world.wait(event="boot", state="ready")
-    time.sleep(0.2)  # until it has said that it will not listen
+    world.until(lambda: world.said("deaf"))  # it will not listen from now on
     world.signal(signal.SIGUSR2)
     assert world.ended() == 0
     stopping = world.wait(event="boot", state="stopping")["t"]
     killed = world.wait(unit="services/deaf", state="stopped")
     assert killed["signal"] == signal.SIGKILL
-    assert 690 <= killed["t"] - stopping < 3000
-    assert world.wait(unit="services/polite", state="stopped")["t"] - stopping < 500
+    assert 690 <= killed["t"] - stopping < 30_000  # by its own grace, not the other's
+    assert world.wait(unit="services/polite", state="stopped")["status"] == 0
     assert world.wait(unit="onshutdown/000-bye", state="starting")["t"] >= killed["t"]
 
 
@@ -176,7 +176,7 @@ def test_the_console_sums_the_boot_up(world):
         unit("onboot", "000-net", "exit", "0"),
         unit("onboot", "001-bad", "fail", "out of cheese", policy="continue"),
         unit("services", "web", "wait"),
-        unit("services", "quits", "exit", "3"),
+        unit("services", "quits", "exit", "3", more=NEVER_READY),  # the machine is not up before it has ended
     )
     world.wait(event="boot", state="ready")
     world.send(b"poweroff\n")
@@ -254,14 +254,14 @@ def test_half_a_minute_of_flood(world):
         head=[("log-file", "65536"), ("parallel", "2")],
     )  # fmt: skip
     world.wait(event="boot", state="ready")
-    before, end = world.open_files(), time.monotonic() + 30
-    world.until(lambda: time.monotonic() > end, timeout_s=60)
+    before, begun = world.open_files(), time.monotonic()
+    world.until(lambda: time.monotonic() > begun + 30)
+    world.until(lambda: world.states("services/quits").count("restarting") > 10)  # of 150 with nobody else there
     assert world.states("services/flood") == ["starting", "running"]
-    assert world.states("services/quits").count("restarting") > 10  # of 150 with nobody else there
     assert memory_kib(world.pid) <= 4096
     assert world.open_files() <= before + 4
     shown = sum(len(line) for line in world.console.splitlines() if line.startswith("[flood]"))
-    assert shown < 4096 * (30 + 60)  # the rate, and what may come at once, on a machine that is late
+    assert shown < 4096 * (time.monotonic() - begun + 60)  # the rate, and what may come at once
     world.send(b"poweroff\n")
     assert world.ended() == 0
     sizes = [(world.out / name).stat().st_size for name in ("flood.log", "flood.log.1")]
@@ -275,11 +275,10 @@ def test_garbage_on_the_port(world):
     noise = random.Random(7).randbytes(100_000).replace(b"\n", b"x")
     world.send(noise)
     world.send(b"\npower\noff\nPOWEROFF\n\n\n{}\n")
-    time.sleep(0.3)
-    assert world.states("services/web") == ["starting", "running"]
-    assert not [r for r in world.records if r.get("state") == "stopping"]
     world.send(b"reboot\n")
     assert world.ended() == REBOOTED
+    assert world.states("services/web") == ["starting", "running", "stopped"]
+    assert [r["detail"] for r in world.records if r.get("state") == "stopping"] == ["reboot"]  # nothing before
 
 
 @pytest.mark.parametrize(
@@ -311,12 +310,12 @@ def test_nobody_reads_the_report(world):
     """The port's buffer is full after a while; nothing waits for it."""
     many = [unit("onboot", f"{i:03}-x", "say", "hello", policy="continue") for i in range(200)]
     world.start(*many, unit("services", "web", "polite", "/out/gone"))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not (world.root / "run/units/services-web.pid").exists():
         assert time.monotonic() < end
         time.sleep(0.05)
     world.signal(signal.SIGUSR2)
-    assert world.ended(30) == 0
+    assert world.ended() == 0
     assert (world.out / "gone").exists()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -67,10 +66,9 @@ def test_what_is_given_up(world, policy, result):
         "starting", "running", "failed",
     ]  # fmt: skip
     if result is None:
-        time.sleep(0.2)
-        assert world.states("services/bad")[-1] == "failed"
         world.send(b"poweroff\n")
     assert world.ended() == (result or 0)
+    assert world.states("services/bad")[-1] == "failed"
     assert world.records[-1]["action"] == ("poweroff" if policy == "continue" else policy)
 
 
@@ -99,8 +97,7 @@ def test_order_there_and_back(world):
         head=[("parallel", "4")],
     )
     world.wait(unit="services/free", state="running")
-    time.sleep(0.2)
-    assert world.states("services/a") == ["starting", "running"]
+    world.wait(unit="services/a", state="running")
     assert not world.states("services/b")
     (world.out / "a-ready").touch()
     world.wait(event="boot", state="ready")
@@ -141,10 +138,10 @@ def test_what_is_required_and_missing(world):
 @pytest.mark.parametrize(
     ("words", "probe"),
     [
-        (("listen", "8080"), ("tcp", "8080")),
+        (("listen", "8080", "/out/ok"), ("tcp", "8080")),
         (("polite", "/out/gone"), ("file", "/out/ok")),
         (("polite", "/out/gone"), ("exec", "is", "/out/ok")),
-        (("notify", "/run/notify/x/socket"), ("notify", "/run/notify/x/socket")),
+        (("notify", "/run/notify/x/socket", "/out/ok"), ("notify", "/run/notify/x/socket")),
     ],
 )
 def test_ready_is_found_out(world, words, probe):
@@ -152,21 +149,22 @@ def test_ready_is_found_out(world, words, probe):
         unit("services", "x", *words, more=[ENTER, ("ready", "30", "2000", *probe)]),
         unit("services", "later", "wait", more=[("after", "0")]),
     )
-    running = world.wait(unit="services/x", state="running")
-    time.sleep(0.15)
+    world.wait(unit="services/x", state="running")
+    world.watch(0.15)  # it is probed some times
+    assert world.states("services/x") == ["starting", "running"]
     assert not world.states("services/later")
     (world.out / "ok").touch()
     ready = world.wait(unit="services/x", state="ready")
-    assert ready["t"] >= running["t"] + 100
     assert world.wait(event="boot", state="ready")["failed"] == 0
     assert world.wait(unit="services/later", state="running")["t"] >= ready["t"]
 
 
-def test_never_ready(world):
+@pytest.mark.parametrize("enter", ["enter", "late"])
+def test_never_ready(world, enter):
     """The start's limit counts until it is ready, and a probe that hangs is ended, all of it."""
     world.start(
-        unit("services", "x", "deaf", grace=100, timeout=700,
-             more=[ENTER, *kept(limit=2), ("ready", "20", "100", "exec", "deaf")]),
+        unit("services", "x", "deaf", grace=100, timeout=2000,
+             more=[("enter", "/act", enter, ""), *kept(limit=2), ("ready", "20", "100", "exec", "deaf")]),
         unit("services", "web", "wait"),
     )  # fmt: skip
     assert world.wait(unit="services/x", state="failed")["detail"] == "took too long"
@@ -177,12 +175,12 @@ def test_never_ready(world):
 def test_health(world):
     (world.out / "ok").touch()
     world.start(
-        unit("services", "x", "polite", "/out/gone", grace=1000,
-             more=[ENTER, *kept(), ("health", "50", "1000", "2", "0", "exec", "is", "/out/ok")]),
+        unit("services", "x", "polite", "/out/gone",
+             more=[ENTER, *kept(), ("health", "50", "10000", "2", "0", "exec", "is", "/out/ok", "/out/asked")]),
         unit("services", "web", "wait"),
     )  # fmt: skip
     world.wait(event="boot", state="ready")
-    time.sleep(0.4)
+    world.until(lambda: size(world.out / "asked") > 5)
     assert world.states("services/x") == ["starting", "running"]
     (world.out / "ok").unlink()
     again = world.wait(unit="services/x", state="restarting")
@@ -210,8 +208,8 @@ def test_stopping_in_any_state(world):
     """One that rests, one that starts, one that waits for another, one whose probe hangs."""
     world.start(
         unit("services", "rests", "exit", "1", more=kept(first=60_000, most=60_000)),
-        [("unit", "services", "starts"), ("pidfile", "/run/x"), ("grace", "200"), ("start",),
-         ("exec", "/act", "deaf")],
+        [("unit", "services", "starts"), ("pidfile", "/run/x"), ("grace", "200"), ("log", "/out/starts.log"),
+         ("start",), ("exec", "/act", "deaf")],
         unit("services", "waits", "wait", more=[("after", "1")]),
         unit("services", "probed", "wait", grace=200,
              more=[ENTER, ("ready", "20", "60000", "exec", "deaf")]),
@@ -220,7 +218,7 @@ def test_stopping_in_any_state(world):
     )  # fmt: skip
     world.wait(unit="services/rests", state="restarting")
     world.wait(unit="services/probed", state="running")
-    time.sleep(0.2)
+    world.until(lambda: "deaf" in world.said("starts") and size(world.root / "run/units/services-probed.pid.probe"))
     world.send(b"poweroff\n")
     assert world.ended() == 0
     assert (world.out / "bye").exists()

@@ -18,7 +18,7 @@ from support.tools import need
 
 FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
          "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]  # fmt: skip
-PATIENCE_S = 30
+PATIENCE_S = 60
 BIG = random.Random(7).randbytes(3 << 20)  # more than any buffer on the way
 MOST = 256  # connections at a time
 
@@ -47,7 +47,8 @@ def vsudd(program, tmp_path, monkeypatch):
             env={**os.environ, **env},
         )
         started.append(made)
-        until(lambda: all(Path(each).is_socket() for each in ports), "the ports")
+        for each in ports:  # it tells of each, once it listens at all of them
+            assert made.stdout.readline().startswith("vsudd: "), each
         return made
 
     yield start

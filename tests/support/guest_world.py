@@ -18,10 +18,11 @@ from linuxkit.build import boottable
 
 GUEST = Path(__file__).resolve().parents[2] / "guest"
 NO_NAMESPACES = 77
+PATIENCE_S = 60
 
 
 def unit(
-    section, name, *words, policy="stop", grace=2000, timeout=0, runtime=True, clean=(), more=()
+    section, name, *words, policy="stop", grace=30_000, timeout=0, runtime=True, clean=(), more=()
 ):
     """The records of one unit whose program is a verb of ``act``."""
     pidfile = f"/run/units/{section}-{name}.pid"
@@ -76,7 +77,7 @@ class World:
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
             )
         self._slave = port  # held open, so that nothing said is lost when PID 1 is gone
-        time.sleep(0.05)
+        self.until(lambda: self._process.poll() is not None or self._child())
         if self._process.poll() == NO_NAMESPACES:
             pytest.skip("this machine allows no namespaces")
 
@@ -84,11 +85,14 @@ class World:
     def console(self) -> str:
         return (self.root / "console").read_text(errors="replace")
 
+    def _child(self) -> list[str]:
+        host = self._process.pid
+        return Path(f"/proc/{host}/task/{host}/children").read_text().split()
+
     @property
     def pid(self) -> int:
         """PID 1 as the host sees it."""
-        host = self._process.pid
-        return int(Path(f"/proc/{host}/task/{host}/children").read_text().split()[0])
+        return int(self._child()[0])
 
     def send(self, data: bytes) -> None:
         while data:
@@ -107,7 +111,7 @@ class World:
             self.records.append(json.loads(line))
         return True
 
-    def wait(self, timeout_s: float = 20, **wanted) -> dict:
+    def wait(self, timeout_s: float = PATIENCE_S, **wanted) -> dict:
         """The first record with all these values."""
         end = time.monotonic() + timeout_s
         while True:
@@ -118,7 +122,7 @@ class World:
             assert left > 0, f"no {wanted}; {self.records}\n{self.console}"
             self._take(min(left, 0.5))
 
-    def ended(self, timeout_s: float = 20) -> int:
+    def ended(self, timeout_s: float = PATIENCE_S) -> int:
         """How it ended: 0 for power-off and halt, 75 for a reboot."""
         end = time.monotonic() + timeout_s
         while self._process.poll() is None:
@@ -131,12 +135,17 @@ class World:
     def states(self, name: str) -> list[str]:
         return [r["state"] for r in self.records if r.get("unit") == name]
 
-    def until(self, true, timeout_s=20) -> None:
+    def until(self, true, timeout_s=PATIENCE_S) -> None:
         """Until the function says that it is so."""
         end = time.monotonic() + timeout_s
         while not true():
             assert time.monotonic() < end, f"{self.records[-20:]}\n{self.console[-2000:]}"
             self._take(0.1)
+
+    def watch(self, seconds: float) -> None:
+        """Take what comes for so long, where nothing is to come."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() > end)
 
     def wait_states(self, name: str, wanted: list[str], *, last=False) -> None:
         """Until these are all its states so far, or the ``last`` of them."""
@@ -146,12 +155,17 @@ class World:
         """The pids of PID 1's children."""
         return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
 
-    def wait_children(self, count: int, timeout_s: float = 30) -> None:
+    def wait_children(self, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Until PID 1 has so many children."""
         end = time.monotonic() + timeout_s
         while len(self.children()) != count:
             assert time.monotonic() < end, self.children()
             time.sleep(0.05)
+
+    def said(self, name: str) -> str:
+        """What the unit has said so far."""
+        log = self.out / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def open_files(self) -> int:
         """How many descriptors PID 1 has."""

@@ -50,16 +50,17 @@ def rows() -> list[Row]:
     ours = [
         ("kernel-hardened", "amd64", "cloud", True), ("kernel-hardened", "arm64", "cloud", False),
         ("kernel-microvm", "amd64", "microvm", True), ("kernel-metal", "amd64", "metal", True),
-        ("kernel-hardened", "amd64", "debug", False),
-        ("kernel-hardened", "amd64", "debug-races", False),
+        ("kernel-debug", "amd64", "debug", False),
+        ("kernel-debug-races", "amd64", "debug-races", False),
     ]  # fmt: skip
     stock = [
         Row(shelf.path(name), shelf.lock, arch, flavour, configs(arch, flavour), unset)
         for name, arch, flavour, unset in ours
     ]
     projects = [
-        Row(folder, locks.load(folder / locks.NAME), "amd64", "", project(folder), unset=False)
+        Row(folder, locks.load(folder / locks.NAME), arch, "", project(folder), unset=False)
         for folder in sorted(path.parent for path in ROOT.glob("projects/*/kernel.config"))
+        for arch in recipe.load(folder).says.arches
     ]
     return stock + projects
 
@@ -74,15 +75,15 @@ def project(folder: Path) -> Path:
     return TESTS / "project-configs" / f"{folder.name}.config"
 
 
-def steps(asked: tuple[str, ...], flavour: str) -> tuple[str, ...]:
+def steps(asked: tuple[str, ...]) -> tuple[str, ...]:
     """The steps of a recipe whose last one is ``bash FOLDER/build.sh FLAVOUR``, cut short."""
     *first, last = asked
-    _, script, own = last.split()
+    _, script, flavour = last.split()
     return (
         *first,
         f"cp -r {Path(script).parent} {_STOP}",
         f"sed -i '/^build \\$target$/,$d' {_STOP}/build.sh",
-        f"bash {_STOP}/build.sh {flavour or own}",
+        f"bash {_STOP}/build.sh {flavour}",
         "cp /build/out/.config /build/image/config",
     )
 
@@ -93,7 +94,7 @@ def made(row: Row, store: linuxkit.Store) -> str:
     asked = found.says.build
     if asked is None:
         raise TypeError(row.folder)
-    cut = replace(asked, steps=steps(asked.steps, row.flavour))
+    cut = replace(asked, steps=steps(asked.steps))
     found = found._replace(says=replace(found.says, build=cut))
     needs = commands.Needs(builder.locked_root(found, row.lock, row.arch), ())
     with tempfile.TemporaryFile() as scratch:

@@ -167,7 +167,7 @@ CASES = {  # of upstream's test/cases/040_packages
 # What no test shows; the page says why.
 UNCOVERED = {
     "002_bcc", "026_buildkit_config",
-    "kernel-metal",
+    "kernel-debug", "kernel-debug-races", "kernel-metal",
 }  # fmt: skip
 
 

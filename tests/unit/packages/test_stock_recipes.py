@@ -18,7 +18,8 @@ PACKAGES = HERE / "packages"
 NAMES = sorted(path.parent.name for path in PACKAGES.glob("*/build.yml"))
 PROMISED = {
     "busybox", "ca-certificates", "crun", "crun-static", "dhcpcd", "format", "getty", "init", "kernel",
-    "kernel-hardened", "kernel-metal", "kernel-microvm", "kernel-rpi", "mount",
+    "kernel-debug", "kernel-debug-races", "kernel-hardened", "kernel-metal", "kernel-microvm",
+    "kernel-rpi", "mount",
     "nginx", "ntpd", "poweroff", "redis", "rngd", "runc", "sshd", "sysctl",
 }  # fmt: skip
 
@@ -33,6 +34,7 @@ SCRIPTS = list(script_paths())
 # Those that are compiled, and for what.
 COMPILED = {
     "crun-static": {"amd64"},
+    "kernel-debug": {"amd64"}, "kernel-debug-races": {"amd64"},
     "kernel-hardened": {"amd64", "arm64"}, "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
 }  # fmt: skip
 # Those that are locked for some architectures only.

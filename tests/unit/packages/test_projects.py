@@ -30,8 +30,9 @@ def test_each_has_its_row_and_its_part_and_nothing_is_left_of_others():
 def test_patches_applied_and_kconfig_granted_what_is_asked_today(folder):
     """scripts/kernel_configs.py writes the tag once both are so."""
     lock = locks.load(folder / locks.NAME)
+    (arch,) = recipe.load(folder).says.arches
     text = (CONFIGS / f"{folder.name}.config").read_text()
-    assert text.splitlines()[0] == f"# {tag.compute(folder, lock, 'amd64')}", (
+    assert text.splitlines()[0] == f"# {tag.compute(folder, lock, arch)}", (
         f"make it anew: scripts/kernel_configs.py {folder.name}"
     )
     granted = kconfig.parse(text)
@@ -45,7 +46,8 @@ def test_patches_applied_and_kconfig_granted_what_is_asked_today(folder):
 def test_its_recipe_lays_over_ours_and_its_lock_fits(folder):
     found = recipe.load(folder)
     lock = locks.load(folder / locks.NAME)
-    assert lock.of(found.root_name, "amd64").inputs == found.root_inputs("amd64")
+    (arch,) = found.says.arches
+    assert lock.of(found.root_name, arch).inputs == found.root_inputs(arch)
     inside = {path for path, _, _ in tag.contents(folder)}
     assert {"kernel/build.sh", "kernel/merge.sh", "kernel.config"} <= inside
     for patch in folder.glob("patches/*"):

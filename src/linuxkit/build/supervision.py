@@ -23,6 +23,8 @@ NOTIFY_DIR = "/run/notify"
 _INSIDE = "/dev/notify"
 """The same folder in the container: /dev is always there and always its own."""
 
+_ONLY_TOLD = ("ro", "rprivate", "nosuid", "nodev", "noexec")  # a read-only socket can be sent to
+
 _KEYS = (
     "restart", "backoff", "critical", "after", "requires", "ready", "health", "stop", "timeout",
 )  # fmt: skip
@@ -95,7 +97,7 @@ def notifying(settings: ImageSettings, entry: Container, env: Sequence[str]) -> 
     return replace(
         settings,
         env=(*own, f"NOTIFY_SOCKET={_INSIDE}/socket"),
-        binds=(*(settings.binds or ()), Bind(f"{NOTIFY_DIR}/{entry.name}", _INSIDE)),
+        binds=(*(settings.binds or ()), Bind(f"{NOTIFY_DIR}/{entry.name}", _INSIDE, _ONLY_TOLD)),
     )
 
 

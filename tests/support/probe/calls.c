@@ -11,7 +11,7 @@
 
 static void try_call(const char *name, long number, long a, long b, long c, long d, long e)
 {
-	say(name, syscall(number, a, b, c, d, e));
+	say(name, syscall(number, a, b, c, d, e, 0L));
 }
 
 static int open_new_user(void) { return unshare(CLONE_NEWUSER) < 0 ? errno : 0; }

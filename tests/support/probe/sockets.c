@@ -1,4 +1,5 @@
 /* What can be reached by sockets. */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,6 +70,20 @@ void sockets(void)
 	printf("\n");
 }
 
+/* The options of what is mounted there, and whether its mounts spread. */
+static void mounted(const char *name, const char *place)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "r");
+	char line[512], at[256], options[128], spreads[32];
+
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, "%*s %*s %*s %*s %255s %127s %31s", at, options, spreads) == 3 &&
+		    strcmp(at, place) == 0)
+			printf("%s %s %s\n", name, options, spreads);
+	if (file)
+		fclose(file);
+}
+
 /* As sd_notify(3), where somebody listens. */
 void tell_ready(void)
 {
@@ -80,4 +95,6 @@ void tell_ready(void)
 		return;
 	memcpy(to.sun_path, path, strlen(path));
 	say("notify", sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&to, sizeof to));
+	say("notify-write", open("/dev/notify/file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	mounted("notify-mount", "/dev/notify");
 }

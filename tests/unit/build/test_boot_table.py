@@ -214,7 +214,9 @@ def test_a_service_that_tells_gets_a_socket():
     assert notifying(quiet, quiet, ()) is quiet
     made = notifying(telling, telling, ("PATH=/x",))
     assert made.env == ("A=b", "NOTIFY_SOCKET=/dev/notify/socket")
-    assert [str(bind) for bind in made.binds] == ["/run/notify/web:/dev/notify"]
+    (bind,) = made.binds
+    assert bind[:2] == ("/run/notify/web", "/dev/notify")
+    assert set(bind.options) == {"ro", "rprivate", "nosuid", "nodev", "noexec"}
     bare = entry("services", "ready: {notify: true}")
     assert notifying(bare, bare, ("PATH=/x",)).env == ("PATH=/x", "NOTIFY_SOCKET=/dev/notify/socket")
 

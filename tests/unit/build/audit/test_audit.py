@@ -10,9 +10,10 @@ import subprocess
 import pytest
 
 from linuxkit.base.errors import Error
-from linuxkit.build import runtime
+from linuxkit.build import runtime, secrets
 from linuxkit.build.audit import exposure, posture, report, standards
 from linuxkit.build.sandbox import profile
+from linuxkit.build.supervision import notifying
 from linuxkit.oci.model import ImageConfig, Platform
 from linuxkit.spec import load
 from linuxkit.tree.entry import Bytes, Entry, Kind
@@ -24,11 +25,11 @@ IMAGE = ImageConfig(Platform("linux", "amd64"), entrypoint=("/app",))
 def files(text, name="strict"):
     """config.json and the record of a container that is written so."""
     spec = load.parse(f"profile: {name}\nservices: [{{name: web, image: x{', ' if text else ''}{text}}}]\n")
-    made = profile.confine(
-        spec.services[0], name, {}, arch="amd64", first_id=1 << 20, where=lambda _: None
-    )
+    entry, folder = spec.services[0], "containers/services/web"
+    made = profile.confine(entry, name, {}, arch="amd64", first_id=1 << 20, where=lambda _: None)
+    settings = secrets.shown(notifying(made.settings, entry, ()), entry, folder)
     bundle = runtime.container_config(
-        made.settings, IMAGE, ids={}, volumes={}, bundle="containers/services/web",
+        settings, IMAGE, ids={}, volumes={}, bundle=folder,
         lower="containers/services/web/rootfs", sandbox=made.sandbox,
     )  # fmt: skip
     return bundle.config_json, made.sandbox and made.sandbox.record.encode()
@@ -148,6 +149,16 @@ def test_a_strict_container_follows_every_row_but_the_ones_about_its_network():
     wide = posture.read("services/web", *files("net: host, ports: {bind: [80]}"), "amd64")
     failing = [(v.standard, v.id) for v in standards.verdicts([wide]) if v.result == "fail"]
     assert failing == [("CIS", "5.8"), ("CIS", "5.10")]
+
+
+@pytest.mark.parametrize("text", ["ready: {notify: true}", "secrets: [token]", "clocks: {boottime: 5}"])
+@pytest.mark.parametrize("name", ["strict", "compat"])
+def test_what_the_build_adds_by_itself_breaks_no_row(text, name):
+    without, found = (
+        [v[:4] for v in standards.verdicts([posture.read("services/web", *files(t, name), "amd64")])]
+        for t in ("", text)
+    )
+    assert found == without
 
 
 BREAKS = [

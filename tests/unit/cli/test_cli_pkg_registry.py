@@ -6,6 +6,7 @@ import json
 import subprocess
 
 from support.package_tree import lock, pkg
+from support.registry import NAME, running
 from support.tools import need
 
 
@@ -98,3 +99,23 @@ def test_an_index_of_what_is_there_and_other_names(tree, hub, capsys, monkeypatc
     assert peek(hub, "other/name:1")["Architecture"] == "amd64"
     assert pkg("remote-tag", f"{hub.host}/team/tool:none", f"{hub.host}/other/name:2") == 1
     assert "LK0320" in capsys.readouterr().err
+
+
+def test_a_builders_configuration_leads_to_the_mirror(tree, capsys, monkeypatch, tmp_path):
+    """Upstream hands it to its builder, which starts anew when it has changed; here nothing can have an old one."""
+    with running(tmp_path / "registry", tls=True) as hub:
+        lock(tree)
+        monkeypatch.setenv("LINUXKIT_PKG_ORG", f"{hub.host}/team")
+        assert pkg("push", "tool", "--cert-file", hub.cert) == 0
+        monkeypatch.setenv("LINUXKIT_PKG_ORG", f"{NAME}/team")
+        config = tmp_path / "buildkitd.toml"
+        mirror = f'[registry."{NAME}"]\nmirrors = ["{hub.host}"]\n'
+        trust = f'[registry."{hub.host}"]\nca = ["{hub.cert}"]\n'
+        for text, said in ((mirror, "built"), (mirror + trust, "pulled")):  # what is not trusted has nothing
+            config.write_text(text)
+            monkeypatch.setenv("LINUXKIT_CACHE", str(tmp_path / said))
+            capsys.readouterr()
+            assert pkg("build", "--pull", "--builder-config", config, "tool") == 0
+            assert capsys.readouterr().out.split()[-1] == said, text
+        assert pkg("build", "--builder-config", tmp_path / "none", "tool") == 1
+        assert f"{tmp_path}/none" in capsys.readouterr().err

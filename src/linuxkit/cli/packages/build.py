@@ -66,6 +66,9 @@ def _add_flags(parser: Parser) -> None:
     text = "name of the Dockerfile (else what build.yml says, else Dockerfile)"
     parser.add_value("--dockerfile", "FILE", text)
     parser.add_value(
+        "--builder-config", "FILE", "a buildkitd.toml: follow what it says of registries"
+    )  # fmt: skip
+    parser.add_value(
         "--build-arg-file", "FILE", "a file of NAME=VALUE lines; may be repeated", default=[]
     )
     parser.add_switch("--network", "let the commands of a Dockerfile have a network")
@@ -94,6 +97,8 @@ class _Desk(NamedTuple):
 
 def _build(args: argparse.Namespace) -> int:
     _check(args)
+    if args.builder_config:
+        _follow(args, Path(args.builder_config))
     if args.all:
         from linuxkit.cli.packages import forest
 
@@ -126,6 +131,23 @@ def _check(args: argparse.Namespace) -> None:
     ):
         if value not in known:
             raise Error("LK0114", f'{flag} takes {" or ".join(filter(None, known))}')
+
+
+def _follow(args: argparse.Namespace, path: Path) -> None:
+    """Take over what a builder's configuration says; the command line has the last word.
+
+    Raises LK0734, and as reading the file does.
+    """
+    from linuxkit.base import files
+    from linuxkit.oci import buildkitd
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise files.os_error(error, "read", path) from error
+    said = buildkitd.read(data, path)
+    args.mirror = (*said.mirrors, *args.mirror)
+    args.cert_file = (*args.cert_file, *said.certs)
 
 
 def _desk(args: argparse.Namespace) -> _Desk:

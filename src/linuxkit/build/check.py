@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _INIT_SIZE = 0x260
 _CLOUD_KERNEL_MIB = 56
+_FLOOR_MIB = 26  # what every kernel wants beyond that
 
 
 def console(cmdline: str) -> str:
@@ -83,11 +84,12 @@ def least_ram_mib(system: System, initrd_size: int) -> int:
     The initramfs is a tmpfs and may fill half of what the kernel leaves, while the archive is in
     memory as well; and below a floor the kernel's own self-tests run out of memory.  Measured with
     Debian's 6.12 cloud kernel, which takes 56 itself: 80 MiB for a tree of 9, 104 for 21, 136 for
-    34; with kernel-microvm, which takes 19, 44 for a tree of 7.
+    34; with kernel-microvm, which takes 19, 44 for a tree of 7; with kernel-hardened, which takes
+    30, 57 for a tree of 4, 62 for 7, 318 for 113.
     """
     tree = sum(segment.tar.size for segment in system.segments) / _MIB
     unpacking = 2 * tree + 1.5 * initrd_size / _MIB - 8
-    return math.ceil(_kernel_mib(system) + max(20 + tree, unpacking))
+    return math.ceil(_kernel_mib(system) + max(_FLOOR_MIB + tree, unpacking))
 
 
 def least_ram_of_disk_root(system: System, initrd_size: int) -> int:
@@ -96,7 +98,7 @@ def least_ram_of_disk_root(system: System, initrd_size: int) -> int:
     Measured with Debian's 6.12 cloud kernel: 80 MiB for an initramfs of 2; with kernel-microvm 36
     for one of next to nothing.
     """
-    return math.ceil(_kernel_mib(system) + 20 + 4 * initrd_size / _MIB)
+    return math.ceil(_kernel_mib(system) + _FLOOR_MIB + 4 * initrd_size / _MIB)
 
 
 def _kernel_mib(system: System) -> float:

@@ -111,6 +111,42 @@ def extract(iso: Path, name: str, out: Path) -> bytes:
     return out.read_bytes()
 
 
+def check_gcp(archive: Path, raw: Path, folder: Path) -> None:
+    """It holds the disk ``raw``, and room up to whole GiB."""
+    run("tar", "-xzf", archive, "-C", folder)
+    disk = folder / "disk.raw"
+    assert disk.stat().st_size == 1 << 30
+    check_table(disk)
+    data = raw.read_bytes()
+    with disk.open("rb") as source:
+        source.seek(MIB)
+        assert source.read(len(data) - 2 * MIB) == data[MIB:-MIB]
+
+
+def check_ova(archive: Path, raw: Path, folder: Path) -> None:
+    run("tar", "-xf", archive, "-C", folder)
+    run("qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, folder / "linuxkit-disk.vmdk")
+    sums = (folder / "linuxkit.mf").read_text().replace("SHA256(", "").replace(")= ", " ")
+    lines = [f"{digest}  {name}" for name, digest in map(str.split, sums.splitlines())]
+    run("sha256sum", "-c", "-", cwd=folder, input="\n".join(lines).encode())
+
+
+def check_tar(archive: Path, files: dict[str, Path]) -> None:
+    """It holds these files of the format kernel+initrd."""
+    with tarfile.open(archive) as opened:
+        for role, name in (("kernel", "kernel"), ("initrd", "initrd.img"), ("cmdline", "cmdline")):
+            assert opened.extractfile(name).read() == files[role].read_bytes()
+
+
+def check_oci(archive: Path, files: dict[str, Path], folder: Path) -> None:
+    """The same for an artifact."""
+    run("tar", "-xf", archive, "-C", folder)
+    for path in files.values():
+        data = path.read_bytes()
+        blob = folder / "blobs" / "sha256" / hashlib.sha256(data).hexdigest()
+        assert blob.read_bytes() == data
+
+
 @pytest.mark.net
 @pytest.mark.timeout(900)
 class TestForeign:
@@ -126,9 +162,7 @@ class TestForeign:
         for form, role in (("tar", "tar"), ("docker", "docker")):
             with tarfile.open(built[form][role]) as archive:
                 assert archive.extractfile("etc/marker").read() == MARKER
-        with tarfile.open(built["tar-kernel-initrd"]["tar"]) as archive:
-            for role, name in (("kernel", "kernel"), ("initrd", "initrd.img"), ("cmdline", "cmdline")):
-                assert archive.extractfile(name).read() == built["kernel+initrd"][role].read_bytes()
+        check_tar(built["tar-kernel-initrd"]["tar"], built["kernel+initrd"])
         for form, role in (("tar", "tar"), ("docker", "docker"), ("tar-kernel-initrd", "tar")):
             run("tar", "-tf", built[form][role])
             prove(form, READ, "tar")
@@ -240,23 +274,12 @@ class TestForeign:
 
     def test_archives_of_clouds(self, built, tmp_path, need, prove):
         need("tar", "sfdisk", "qemu-img")
-        run("tar", "-xzf", built["gcp"]["archive"], "-C", tmp_path)
-        disk = tmp_path / "disk.raw"
-        assert disk.stat().st_size == 1 << 30
-        check_table(disk)
-        raw = built["aws"]["disk"].read_bytes()
-        with disk.open("rb") as source:
-            source.seek(MIB)
-            assert source.read(len(raw) - 2 * MIB) == raw[MIB:-MIB]
+        raw = built["aws"]["disk"]
+        check_gcp(built["gcp"]["archive"], raw, tmp_path)
+        check_ova(built["ova"]["ova"], raw, tmp_path)
         prove("gcp", READ, "tar", "sfdisk")
-        prove(("gcp", "ova"), HOLDS, "aws")
-        run("tar", "-xf", built["ova"]["ova"], "-C", tmp_path)
-        compare = ("qemu-img", "compare", "-f", "raw", "-F", "vmdk", built["aws"]["disk"])
-        run(*compare, tmp_path / "linuxkit-disk.vmdk")
-        sums = (tmp_path / "linuxkit.mf").read_text().replace("SHA256(", "").replace(")= ", " ")
-        lines = [f"{digest}  {name}" for name, digest in map(str.split, sums.splitlines())]
-        run("sha256sum", "-c", "-", cwd=tmp_path, input="\n".join(lines).encode())
         prove("ova", READ, "tar", "qemu-img", "sha256sum")
+        prove(("gcp", "ova"), HOLDS, "aws")
 
     def test_checked_root(self, built, sections, tmp_path, need, prove):
         need("sfdisk", "veritysetup", "e2fsck", "objdump", "fsck.vfat", "mcopy")
@@ -281,11 +304,7 @@ class TestForeign:
         need("skopeo")
         said = json.loads(run("skopeo", "inspect", "--raw", f"oci-archive:{built['oci']['oci']}"))
         assert said["manifests"][0]["platform"]["architecture"] == "amd64"
-        run("tar", "-xf", built["oci"]["oci"], "-C", tmp_path)
-        for path in built["kernel+initrd"].values():
-            data = path.read_bytes()
-            blob = tmp_path / "blobs" / "sha256" / hashlib.sha256(data).hexdigest()
-            assert blob.read_bytes() == data
+        check_oci(built["oci"]["oci"], built["kernel+initrd"], tmp_path)
         prove("oci", READ, "skopeo", "tar")
         prove("oci", HOLDS, "kernel+initrd")
 
@@ -306,7 +325,9 @@ class TestForeign:
         names = [n for n in formats.NAMES if n not in {*formats.ONLY_AMD64, *formats.CARDS, "raw-verity", "dynamic-vhd"}]
         system = assembled(YML.replace("ttyS0", "ttyAMA0"), linuxkit.open_store(cache_folder(tmp_path / "cache")), "arm64")
         made = linuxkit.emit(system, names, directory=tmp_path, name="t")
+        (usual,) = (each for each in made if each.format == "kernel+initrd")
         assert {each.format for each in made} == set(names)
+        made += linuxkit.emit(system, ["dynamic-vhd"], directory=tmp_path, name="dynamic")
         for each in made:
             prove(each.format, MADE, each.boot.firmware if each.boot else "", arch="arm64")
         check_iso(tmp_path / "t-efi.iso", "UEFI")
@@ -326,11 +347,21 @@ class TestForeign:
         for form, kind, file, same in (
             ("qcow2-efi", "qcow2", "t-efi.qcow2", "raw-efi"), ("vmdk", "vmdk", "t.vmdk", "aws"),
             ("vhd", "vpc", "t.vhd", "aws"), ("vhdx", "vhdx", "t.vhdx", "aws"),
+            ("dynamic-vhd", "vpc", "dynamic.vhd", "aws"),
         ):  # fmt: skip
             raw = tmp_path / ("t.raw" if same == "aws" else "t-efi.img")
             run("qemu-img", "compare", "-f", "raw", "-F", kind, raw, tmp_path / file)
             prove(form, READ, "qemu-img", arch="arm64")
             prove(form, HOLDS, same, arch="arm64")
+        check_gcp(tmp_path / "t.img.tar.gz", tmp_path / "t.raw", tmp_path)
+        check_ova(tmp_path / "t.ova", tmp_path / "t.raw", tmp_path)
+        prove("gcp", READ, "tar", "sfdisk", arch="arm64")
+        prove("ova", READ, "tar", "qemu-img", "sha256sum", arch="arm64")
+        prove(("gcp", "ova"), HOLDS, "aws", arch="arm64")
+        files = {each.role: tmp_path / each.name for each in usual.files}
+        check_tar(tmp_path / "t-initrd.tar", files)
+        check_oci(tmp_path / "t.oci.tar", files, tmp_path)
+        prove(("tar-kernel-initrd", "oci"), HOLDS, "kernel+initrd", arch="arm64")
         for name in sorted(formats.ONLY_AMD64):
             with pytest.raises(Error) as caught:
                 linuxkit.emit(system, [name], directory=tmp_path, name="x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from linuxkit.base import platform
 from linuxkit.spec import load
 from support import formats, proofs
 
@@ -180,6 +182,28 @@ def test_every_case_and_package_has_a_test():
     packages = {path.parent.name for path in ROOT.glob("packages/*/build.yml")}
     assert set(found) == CASES | packages
     assert {name for name, proof in found.items() if "::" not in proof} == UNCOVERED
+
+
+def made_for(arch: str) -> set[str]:
+    """The stock packages for which all that is made for ``arch`` is locked, or ready made."""
+    locked = json.loads((ROOT / "packages" / "debian.lock").read_text())["packages"]
+    found = set()
+    for file in ROOT.glob("packages/*/build.yml"):
+        name = file.parent.name
+        arches = re.search(r"^arches: \[(.*)\]", file.read_text(), re.MULTILINE)
+        needed = [value for key, value in locked.items() if key.partition(":")[0] == name]
+        if arch in (arches[1].split(", ") if arches else platform.names()) and all(arch in value for value in needed):
+            found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("arch", platform.names())
+def test_the_page_of_packages_tells_what_there_is_for_an_architecture(arch):
+    text = (ROOT / "docs" / "reference" / "packages.md").read_text()
+    _, form, names = re.search(rf"^\| ({arch}) \| (all but|only) (.*) \|$", text, re.MULTILINE).groups()
+    named = set(re.findall("`([^`]+)`", names))
+    every = {path.parent.name for path in ROOT.glob("packages/*/build.yml")}
+    assert (every - named if form == "all but" else named) == made_for(arch)
 
 
 def test_tests_that_are_named_as_proof_exist():

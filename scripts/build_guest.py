@@ -42,10 +42,17 @@ FLAGS = (
     "-fstack-protector-strong", "-ffunction-sections", "-fdata-sections",
     "-Wl,--gc-sections,-z,relro,-z,now",
 )  # fmt: skip
+UEFI_TARGETS = {"amd64": "x86_64-uefi", "arm64": "aarch64-uefi"}
+UEFI_FLAGS = (
+    "-std=c17", "-Os", "-g0", "-ffreestanding", "-nostdlib", "-fno-stack-protector",
+    "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
+)  # fmt: skip
+UEFI = ("chainload",)
+"""Programs that firmware runs, not Linux."""
 PROGRAMS = {
     "init": 150 * 1024, "service": 150 * 1024, "confine": 64 * 1024, "learn": 64 * 1024,
     "secrets": 64 * 1024, "stage": 64 * 1024, "metadata": 96 * 1024, "ctr-runtime": 64 * 1024,
-    "logs": 128 * 1024, "vsudd": 64 * 1024, "vmm": 64 * 1024,
+    "logs": 128 * 1024, "vsudd": 64 * 1024, "vmm": 64 * 1024, "chainload": 4 * 1024,
 }  # fmt: skip
 """Name → how many bytes it may have; its files are below ``guest`` and ``include``."""
 
@@ -55,11 +62,23 @@ def sources(program: str) -> list[Path]:
     return sorted([*GUEST.glob("include/*.h"), *GUEST.glob(f"{program}/*.[ch]")])
 
 
+def programs(arch: str) -> list[str]:
+    """Those that there are for ``arch``."""
+    return [name for name in PROGRAMS if name not in UEFI or arch in UEFI_TARGETS]
+
+
+def options(arch: str, program: str) -> tuple[str, ...]:
+    """The target and the flags that the compiler gets."""
+    if program in UEFI:
+        return UEFI_TARGETS[arch], *UEFI_FLAGS
+    return TARGETS[arch], *FLAGS
+
+
 def stamp(arch: str, program: str) -> str:
     """What the program for ``arch`` depends on, as one hash."""
     seen = hashlib.sha256()
     version = importlib.metadata.version("ziglang")
-    for word in (version, TARGETS[arch], *FLAGS):
+    for word in (version, *options(arch, program)):
         seen.update(word.encode() + b"\0")
     for path in sources(program):
         data = path.read_bytes()
@@ -69,7 +88,7 @@ def stamp(arch: str, program: str) -> str:
 
 def build(arch: str) -> bool:
     """Compile what has changed for ``arch``; returns whether anything had."""
-    done = [_build(arch, name) for name in PROGRAMS]
+    done = [_build(arch, name) for name in programs(arch)]
     return any(done)
 
 
@@ -101,7 +120,7 @@ def _build(arch: str, name: str) -> bool:
 def compile_for(arch: str, out: Path, program: str = "init") -> None:
     """Run the compiler; paths are relative to ``guest`` so that none gets into the bytes."""
     files = [str(path.relative_to(GUEST)) for path in sources(program) if path.suffix == ".c"]
-    argv = [sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[arch], *FLAGS]
+    argv = [sys.executable, "-m", "ziglang", "cc", "-target", *options(arch, program)]
     done = subprocess.run([*argv, *files, "-o", str(out)], cwd=GUEST, check=False)
     if done.returncode:
         sys.exit(f"compiling {program} for {arch} failed")
@@ -113,7 +132,9 @@ def build_all(arches: Iterable[str]) -> None:
         if arch not in TARGETS:
             sys.exit(f'unknown architecture "{arch}"; known: {", ".join(TARGETS)}')
         what = "built" if build(arch) else "up to date"
-        sizes = ", ".join(f"{name} {(DATA / arch / name).stat().st_size}" for name in PROGRAMS)
+        sizes = ", ".join(
+            f"{name} {(DATA / arch / name).stat().st_size}" for name in programs(arch)
+        )
         print(f"{arch}: {what}; bytes: {sizes}")
 
 

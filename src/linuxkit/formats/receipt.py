@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FORM = "receipt"
 _LIMIT = 1 << 16
-_WRITER = 5
+_WRITER = 6
 """Raise it when a format makes other bytes of the same system."""
 
 

@@ -1,7 +1,8 @@
 """A disk that can be updated: versions beside each other, and who counts their starts.
 
 Each is one unified kernel image, which holds all of the system; systemd-boot starts the newest that
-is not given up (UAPI group, Boot Loader Specification, "Boot counting").  What happens on the
+is not given up (UAPI group, Boot Loader Specification, "Boot counting").  Firmware starts a program
+of ours before it, which starts the machine anew when a version was not loaded.  What happens on the
 machine is the business of ``packages/update``.  What is to outlive versions has a partition of its
 own, which no update touches.
 """
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.disk import authenticode, fat, partitions, update
 from linuxkit.disk.partitions import Label, Partition
-from linuxkit.formats import efi, identity, payload, state
+from linuxkit.formats import efi, identity, ownprogram, payload, state
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -35,7 +36,7 @@ class RawAb:
     """``NAME-ab.img``: an ESP with systemd-boot, this version and room for another; and state."""
 
     def emit(self, system: System, out: Output, options: Options) -> BootFacts:
-        """Write the file.  Raises LK0742, LK0743, LK0745, LK0762, LK0763 and what tools raise."""
+        """Write the file.  Raises LK0741 to LK0743, LK0745, LK0762, LK0763 and what tools raise."""
         found = payload.whole(system, options)
         number = update.required_version(found.cmdline)
         with system.store.temporary() as esp, system.store.temporary() as data:
@@ -63,16 +64,17 @@ def _write(
         if options.signer:
             table = table._replace(signer=options.signer.certificate.fingerprint)
         content = {update.entry_name(number): (image, table.size)}
-        loader = options.tools.data("loader", system.plan.arch).read_bytes()
-        small = {
-            efi.loader_path(system): loader,
-            "loader/loader.conf": _SETTINGS,
-            update.table_name(number): table.encode(),
+        arch = system.plan.arch
+        loader = options.tools.data("loader", arch)
+        programs = {
+            efi.loader_path(system): ownprogram.read(arch, "chainload"),
+            f"EFI/systemd/{loader.name}": loader.read_bytes(),
         }
-        for path, data in small.items():
+        texts = {"loader/loader.conf": _SETTINGS, update.table_name(number): table.encode()}
+        for path, data in (programs | texts).items():
             file = stack.enter_context(system.store.temporary())
             file.write(data)
-            if data is loader and options.signer:
+            if path in programs and options.signer:
                 authenticode.sign(file, options.signer)
             file.flush()
             content[path] = (file, file.seek(0, 2))

@@ -10,12 +10,11 @@ import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import digest as digests
-from linuxkit.base import resources
 from linuxkit.base.errors import Error
 from linuxkit.build import drivers
 from linuxkit.build.check import configuration
 from linuxkit.build.plan import EPOCH
-from linuxkit.formats import guard, rootfs
+from linuxkit.formats import guard, ownprogram, rootfs
 from linuxkit.tree import compress, cpio
 from linuxkit.tree.entry import Bytes, Entry, Kind
 
@@ -141,7 +140,7 @@ def _entries(system: System, root: Root, found: Drivers) -> Iterator[Entry]:
 
 def _files(system: System, root: Root) -> dict[str, bytes]:
     """The program, and what it hands to the kernel."""
-    files = {"init": _program(system)}
+    files = {"init": ownprogram.read(system.plan.arch, "stage")}
     if root.verity and root.verity.guard:
         files |= {_SIGNATURE: root.verity.guard.root, _POLICY: root.verity.guard.policy}
     return files
@@ -177,15 +176,3 @@ def encode(records: Iterable[tuple[str, ...]]) -> bytes:
     for name, *fields in records:
         words += [str(len(fields)), name, *fields]
     return b"".join(word.encode() + b"\0" for word in words)
-
-
-def _program(system: System) -> bytes:
-    path = resources.guest(system.plan.arch, "stage")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise Error(
-            "LK0741",
-            f"the program that finds the root file system is not there for {system.plan.arch}",
-            hint=f"in a source checkout: python scripts/build_guest.py {system.plan.arch}",
-        ) from None

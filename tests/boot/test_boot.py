@@ -16,10 +16,10 @@ from support.images import image
 from support.machines import HEAD, free_port
 from support.proofs import BOOTED, DIRECT
 
-pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-BOOT_S = 120
+BOOT_S = 420
 
 @pytest.fixture
 def build(workshop):
@@ -40,7 +40,7 @@ def states(machine, kind: str = "") -> list[tuple[str, str]]:
 
 
 def get(url: str) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
@@ -126,9 +126,9 @@ def test_a_failing_onboot_stops_the_boot(build, boot):
     assert "why it failed" in failed.detail
     names = {name for name, _ in states(machine)}
     assert names == {"onboot/000-bad"}
-    assert b"why it failed" in machine.console
     machine.poweroff()  # it still obeys
     result = machine.wait(60)
+    assert b"why it failed" in machine.console
     assert result.status == 4
     assert result.failed == ("onboot/000-bad",)
 
@@ -160,7 +160,7 @@ def test_a_crashing_service_is_reported_and_harms_no_other(build, boot):
     )  # fmt: skip
     assert record.status == 3
     assert "last words" in record.detail
-    machine.wait_unit("services/well", timeout_s=30)
+    machine.wait_unit("services/well", timeout_s=BOOT_S)
     machine.poweroff()
     result = machine.wait(60)
     assert result.status == 4
@@ -184,7 +184,7 @@ def test_idle_memory(build, boot):
 def test_minimal_example_shows_a_shell(build, boot):
     machine = boot(build((EXAMPLES / "minimal.yml").read_text()))
     machine.wait_unit("services/getty", timeout_s=BOOT_S)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while b"# " not in machine.console.split(b"ready", 1)[-1][-200:]:
         assert time.monotonic() < deadline, machine.console
         time.sleep(0.2)

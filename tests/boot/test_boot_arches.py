@@ -51,7 +51,7 @@ def test_steps_run_and_a_page_is_served_on_s390x(need, workshop):
         machine.wait_ready(timeout_s=BOOT_S)
         assert exited(machine) == ["sysctl", "dhcp"]  # the second one has a lease
         assert machine.wait_unit("services/fetch", "exited", timeout_s=180).status == 0
-        assert b"] <p>This page comes from nginx" in machine.console
         machine.poweroff()
         result = machine.wait(180)
+        assert b"] <p>This page comes from nginx" in machine.console
         assert (result.status, result.power) == (0, "poweroff"), result

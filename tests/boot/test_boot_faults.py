@@ -98,8 +98,8 @@ def test_a_machine_lives_through_faults_and_a_power_cut(workshop, boot, tmp_path
     assert states(machine, "crashes").count("starting") == ROUNDS
     wait(lambda: states(machine, "orphans")[-1:] == ["exited"])
     before = len(said(machine, "looks", "zombies"))
-    wait(lambda: len(said(machine, "looks", "zombies")) > before + 1)
-    assert said(machine, "looks", "zombies")[-1] == 0
+    # one that has just ended may be seen, but none stays
+    wait(lambda: len(found := said(machine, "looks", "zombies")) > before + 1 and found[-1] == 0)
     assert b"No space left on device" in machine.console
     # nobody else was disturbed, and PID 1 has its size
     for unit in ("calm", "writes", "fills"):
@@ -118,8 +118,8 @@ def test_a_machine_lives_through_faults_and_a_power_cut(workshop, boot, tmp_path
     machine = boot(artifact, **options)
     machine.wait_ready(timeout_s=BOOT_S)
     assert exited(machine) == ["format", "mount", "last"]
+    machine.poweroff()
+    assert machine.wait(120).power == "poweroff"
     assert b"no disk is empty" in machine.console
     lines, last = re.search(rb"\[002-last\] lines (\d+) last (\d+)", machine.console).groups()
     assert int(lines) == int(last) >= kept  # all, in their order, and none in parts
-    machine.poweroff()
-    assert machine.wait(120).power == "poweroff"

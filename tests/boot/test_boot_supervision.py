@@ -101,5 +101,6 @@ def test_a_critical_service_takes_the_machine_with_it(workshop, boot):
     machine = boot(workshop.build(yml))
     result = machine.wait(BOOT_S)
     assert result.power == "reboot"
-    assert states(machine, "services/vital") == ["starting", "running", "restarting", "starting", "running", "failed"]
+    tries = [state for state in states(machine, "services/vital") if state != "running"]  # it may have ended before that is seen
+    assert tries == ["starting", "restarting", "starting", "failed"]
     assert states(machine, "services/other")[-1] == "stopped"

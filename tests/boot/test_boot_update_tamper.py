@@ -102,6 +102,8 @@ def test_no_changed_byte_of_an_update_is_taken(workshop, boot, tmp_path, monkeyp
     system = workshop.build(SYSTEM.format(key=key, script=script))
     machine = boot(system, runner="uml", disks=disks, network=runners.Network("none"))
     machine.wait_ready(timeout_s=BOOT_S)
+    machine.poweroff()
+    machine.wait(120)
     said = machine.console.decode(errors="replace")
     assert "taken" not in said
     assert said.count("refused") == len(lines)

@@ -28,7 +28,7 @@ class Terminal:
             stdin=self.theirs, stdout=self.theirs, stderr=self.theirs, env=env,
         )  # fmt: skip
 
-    def until(self, text: bytes, timeout_s: float = 60) -> None:
+    def until(self, text: bytes, timeout_s: float = 420) -> None:
         deadline = time.monotonic() + timeout_s
         while text not in self.seen:
             assert time.monotonic() < deadline, self.seen.decode(errors="replace")
@@ -38,13 +38,15 @@ class Terminal:
     def write(self, text: bytes) -> None:
         os.write(self.ours, text)
 
-    def end(self, timeout_s: float = 30) -> int:
+    def end(self, timeout_s: float = 90) -> int:
         """The exit status; reads on, so that the program is not held up."""
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.seen.decode(errors="replace")
             if select.select([self.ours], [], [], 0.2)[0]:
                 self.seen += os.read(self.ours, 65536)
+        while select.select([self.ours], [], [], 0)[0]:  # what it said last
+            self.seen += os.read(self.ours, 65536)
         return self.process.returncode
 
     def close(self) -> None:

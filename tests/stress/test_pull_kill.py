@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -76,14 +75,12 @@ def test_killed_at_any_moment(tmp_path, site):
     name = f"{site.host}/it:1"
     # Here, so that all modules are loaded before a process is forked.
     assert main(["cache", "pull", "--cache", str(tmp_path / "cache"), "--arch", "amd64", name]) == 0
-    folder, took_s = tmp_path / "cache/blobs/sha256", []
-    for _ in range(5):  # also learns how long a pull takes
-        for blob in folder.iterdir():
-            blob.unlink()
-        begun = time.monotonic()
-        assert os.waitpid(forked(tmp_path, name), 0)[1] == 0, (tmp_path / "output").read_text()
-        took_s.append(time.monotonic() - begun)
-    killed = 0
+    folder = tmp_path / "cache/blobs/sha256"
+    for blob in folder.iterdir():
+        blob.unlink()
+    begun = time.monotonic()
+    assert os.waitpid(forked(tmp_path, name), 0)[1] == 0, (tmp_path / "output").read_text()
+    longest_s, killed = time.monotonic() - begun, 0
     for turn in range(ROUNDS):
         store = Store(tmp_path / "cache", sync=False)
         store.remove_name(name)
@@ -92,9 +89,11 @@ def test_killed_at_any_moment(tmp_path, site):
                 blob.unlink()
         store.release()
         one = forked(tmp_path, name)
-        time.sleep(dice.uniform(0, 1.1) * statistics.median(took_s))
+        time.sleep(dice.uniform(0, longest_s))
         os.kill(one, signal.SIGKILL)
-        killed += os.WIFSIGNALED(os.waitpid(one, 0)[1])
+        was_killed = os.WIFSIGNALED(os.waitpid(one, 0)[1])
+        killed += was_killed
+        longest_s *= 1.03 if was_killed else 0.95  # how busy the machine is changes on the way: most are killed, not all
         check(store, name)
         if turn % 50 == 49:
             wrong = [each for each in fsck.check(store).findings if each.code != "LK0351"]

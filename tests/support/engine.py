@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple
-
-import pytest
 
 from support.tools import need
 
@@ -38,6 +37,13 @@ class Podman(NamedTuple):
         return done.stdout
 
 
+def _listens(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(path))
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def podman(folder: Path) -> Iterator[Podman]:
     """The service, until the end of the block; ``folder`` has to have a short path."""
@@ -46,13 +52,11 @@ def podman(folder: Path) -> Iterator[Podman]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
-        for _ in range(400):
-            if made.socket.exists():
-                break
+        until = time.monotonic() + 120
+        while not _listens(made.socket):
             assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < until, "podman did not come up: " + (folder / "log").read_text()
             time.sleep(0.05)
-        else:
-            pytest.fail("podman did not come up: " + (folder / "log").read_text())
         yield made
     finally:
         process.terminate()

@@ -111,13 +111,21 @@ def cache_folder(fallback: Path) -> Path:
     return fallback if not chosen else type(fallback)(chosen)
 
 
+_KEPT: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of this host that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port of this host for a server of ours: the kernel gives it to nobody else as long as we live.
+
+    The socket that keeps it does not listen, and lets others with SO_REUSEADDR do so, as servers have it.
+    """
+    _KEPT.append(socket.socket())
+    _KEPT[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _KEPT[-1].bind(("127.0.0.1", 0))
+    return int(_KEPT[-1].getsockname()[1])
 
 
-def fetch_page(url: str, timeout_s: float = 30) -> bytes:
+def fetch_page(url: str, timeout_s: float = 120) -> bytes:
     """What is at ``url``, tried until then: a server that was started need not listen yet."""
     deadline = time.monotonic() + timeout_s
     while True:

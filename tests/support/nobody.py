@@ -52,7 +52,7 @@ def home(*, blobs: Path | None = None):
         if blobs is not None:
             shutil.copytree(blobs, theirs / "cache" / "blobs", dirs_exist_ok=True)
         # The interpreter and the sources may lie where only root can look.
-        shutil.copytree(ROOT / "src", theirs / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "src", theirs / "src", ignore=shutil.ignore_patterns("__pycache__", ".*"))
         for name in ("packages", "tools"):
             shutil.copytree(ROOT / name, theirs / name)
         for name in LIBRARIES:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from support.machines import free_port
 from support.tools import need
 
 if TYPE_CHECKING:
@@ -171,12 +172,6 @@ def command(folder: Path, address: str) -> list[str]:
     return [need("docker-registry"), "serve", str(folder / "config.yml")]
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def docker_config(folder: Path, host: str, secret: str = SECRET) -> Path:
     """A config.json with the login for ``host``; its folder is what DOCKER_CONFIG names."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +181,8 @@ def docker_config(folder: Path, host: str, secret: str = SECRET) -> Path:
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    for _ in range(200):
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         assert process.poll() is None, log.read_text()

@@ -13,12 +13,12 @@ from linuxkit.base.errors import Error
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9)])
 def test_an_attempt_tells_the_status(script, status):
-    assert proc.attempt(["sh", "-c", script], timeout_s=20) == status
+    assert proc.attempt(["sh", "-c", script], timeout_s=60) == status
 
 
 def test_an_attempt_that_takes_too_long_is_killed(tmp_path):
     began = time.monotonic()
-    assert proc.attempt(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"], timeout_s=0.5) is None
+    assert proc.attempt(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"], timeout_s=3) is None
     assert time.monotonic() - began < 20
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -179,11 +179,12 @@ def test_through_a_proxy_with_a_login(site, tmp_path, environment):
 
 
 def test_one_that_is_not_there(environment):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        host = f"127.0.0.1:{taken.getsockname()[1]}"
-    for name in (f"http://{host}", host, "socks9://x"):
-        environment(https_proxy=name)
-        with pytest.raises(Error) as error:
-            Transport(QUICK).read(f"https://{NAME}/x", limit=1)
-        assert error.value.code == "LK0410"
-        assert "proxy" in error.value.message
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{silent.getsockname()[1]}"  # where nobody listens
+        for name in (f"http://{host}", host, "socks9://x"):
+            environment(https_proxy=name)
+            with pytest.raises(Error) as error:
+                Transport(QUICK).read(f"https://{NAME}/x", limit=1)
+            assert error.value.code == "LK0410"
+            assert "proxy" in error.value.message

@@ -189,7 +189,7 @@ def test_signals_leave_quietly(number, status, says, tmp_path):
             time.sleep(0.03)
             seen = seen + 1 if _reads(process.pid) else 0
         process.send_signal(number)
-        assert process.wait(20) == status
+        assert process.wait(60) == status
         assert process.stderr
         assert process.stderr.read() == says
 

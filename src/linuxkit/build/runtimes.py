@@ -79,7 +79,7 @@ class Runtimes(NamedTuple):
             hint = 'take "@pkg:crun" in init, without containerd, or leave `clocks` out'
         elif (settings.userns or "host") not in {"host", "root"}:
             what = "which crun cannot set up for a container with ids of its own"
-            hint = "add `userns: host`, or leave `clocks` out"
+            hint = "add `userns: host`, with which it has the system's ids, or leave `clocks` out"
         else:
             return
         raise Error("LK0730", f"`clocks` need a time namespace, {what}", hint=hint, where=where)

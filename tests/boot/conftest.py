@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.machines import Workshop, cache_folder
+from support.machines import OTHER_KERNEL, Workshop, cache_folder
 from support.terminals import Terminal
 from support.tools import has_user_mode, need_user_mode
 
@@ -30,8 +30,8 @@ def workshop(tmp_path_factory):
 def boot(workshop, need, request):
     """Start machines that end with the test; a failure shows their consoles and records."""
     running = []
-    any_kernel = request.node.get_closest_marker("any_kernel") and has_user_mode()
-    usual = "uml" if any_kernel else "qemu"
+    any_kernel = request.node.get_closest_marker("any_kernel") and not OTHER_KERNEL
+    usual = "uml" if any_kernel and has_user_mode() else "qemu"
 
     def start(artifact, *, runner=usual, **options):
         if runner == "uml":

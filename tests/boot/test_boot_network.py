@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import re
 import subprocess
 import time
 
 import pytest
 
 from linuxkit.runners.options import Disk
-from support.machines import FULL, OTHER_KERNEL, free_port, start_all, step, use
+from support.machines import FULL, OTHER_KERNEL, for_kernel, free_port, start_all, step, use
 from support.tools import need
 from support.wireguard import Peer
 
@@ -65,20 +64,14 @@ def test_network_and_settings(workshop, boot, tmp_path):
         + use("swap", "swap", '["/swap.sh", "--path", "/var/lib/data/swap", "--size", "16M", "--condition", "part:/var/lib/data:true"]')
         + step("swaps", "test $(grep -c file /proc/swaps) = 1 && grep -qE '[[:space:]]163[78][0-9][[:space:]]' /proc/swaps")
     )  # fmt: skip
-    if OTHER_KERNEL:
-        yml = for_ours(yml)
+    yml = for_kernel(yml, "bond", "bond0", "modprobe", "modules")
+    if OTHER_KERNEL:  # the bridge is one of the cards
+        yml = yml.replace("members: [bond0]", "members: [third, fourth]").replace("dev bond0", "dev fourth")
     machine = start_all(boot, workshop, yml, timeout_s=BOOT_S, state=tmp_path / "state", memory_mib=768, disks=(Disk(tmp_path / "data.img", 400, "raw"),), devices=CARDS)
     machine.poweroff()
     assert machine.wait(120).status == 0
     for words in (b"-P INPUT ACCEPT", b"tcp --dport 9 -j DROP", b"/var/lib/data has ", b"no swap"):
         assert words in machine.console, words
-
-
-def for_ours(yml: str) -> str:
-    """Without what our kernels do not have: modules, xfs and bonds (docs/decisions/0051-kernel.md)."""
-    lines = [line for line in yml.splitlines(keepends=True)
-             if not re.search(r"name: (bond|bond0|modprobe|modules)[,}]", line)]  # fmt: skip
-    return "".join(lines).replace("members: [bond0]", "members: [third, fourth]").replace("dev bond0", "dev fourth").replace('"xfs"', '"ext4"').replace(" xfs ", " ext4 ")
 
 
 def side(number: int, own: Peer, other: Peer, shared: str, services: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from linuxkit.disk import iso
 from linuxkit.runners.options import Disk
 from linuxkit.tree.entry import Bytes, Entry, Kind
-from support.machines import FULL, start_all, step, use
+from support.machines import FULL, for_kernel, start_all, step, use
 from support.tools import need
 
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(1200)]
@@ -118,8 +118,9 @@ def test_disks_are_made_kept_and_grown(workshop, boot, tmp_path):
     attached = tuple(Disk(disks[name], first, "raw") for name, (first, _) in SIZES.items())
     uuid = ""
     for again in (False, True):
+        yml = FULL + "onboot:\n" + on_disks(uuid, again=again) + checks(again=again) + KEYS.replace("files:", "services: []\nfiles:")
         machine = start_all(
-            boot, workshop, FULL + "onboot:\n" + on_disks(uuid, again=again) + checks(again=again) + KEYS.replace("files:", "services: []\nfiles:"),
+            boot, workshop, for_kernel(yml),
             timeout_s=BOOT_S, disks=(*attached, Disk(drive)), state=tmp_path / "state", memory_mib=512,
         )  # fmt: skip
         machine.poweroff()

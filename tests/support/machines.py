@@ -40,6 +40,18 @@ def with_kernel(text: str, other: str) -> str:
     return re.sub('"@pkg:kernel(-full)?"', f'"@pkg:{other}"', text) if other else text
 
 
+def for_kernel(text: str, *lacking: str) -> str:
+    """The YAML ``text`` as the kernel can have it that is booted.
+
+    Ours have ext4 in place of xfs and btrfs, and not what the one-line entries called ``lacking`` are
+    about, such as modules (docs/decisions/0051-kernel.md).
+    """
+    if not OTHER_KERNEL:
+        return text
+    left = re.sub(rf"^ *- {{name: ({'|'.join(lacking)})[,}}].*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"(?<![\w-])(xfs|btrfs)\b", "ext4", left)
+
+
 def until(machine: Running, true: Callable[[], object], what: str, timeout_s: float = 420) -> None:
     """Wait for what need not be among the machine's records, such as what it has sent."""
     deadline = time.monotonic() + timeout_s

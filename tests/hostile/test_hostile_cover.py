@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from linuxkit.oci import cosign, image, model, pull, referrers, registry, signatures
+from linuxkit.oci import archive, cosign, model, pull, referrers, registry, signatures
 from linuxkit.sources import lock
 from linuxkit.spec import yaml
 from linuxkit.tree import compress, cpio, merge, tar
@@ -69,7 +69,9 @@ LIMITS = {
     "bytes of a manifest or an index": (model.MANIFEST_LIMIT, "4 MiB"),
     "bytes of an image's configuration": (model.CONFIG_LIMIT, "8 MiB"),
     "layers of an image": (model.LAYER_COUNT_LIMIT, "512"),
-    "indexes inside each other": (image._DEPTH_LIMIT, "2"),
+    "indexes inside each other": (model.INDEX_DEPTH_LIMIT, "2"),
+    "indexes of an image": (model.INDEX_COUNT_LIMIT, "64"),
+    "images of an archive": (archive._COUNT_LIMIT, "1000"),
     "artifacts about one image": (referrers.COUNT_LIMIT, "256"),
     "signatures of an image, in each form": (signatures.COUNT_LIMIT, "64"),
     "bytes of what a signature signs": (cosign.PAYLOAD_LIMIT, "64 KiB"),

@@ -7,8 +7,9 @@ Reading tar is left to :mod:`linuxkit.tree.tar`; which blobs make up an image is
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error, printable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from linuxkit.tree.compress import Source
     from linuxkit.tree.entry import Entry
 
-_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 _COUNT_LIMIT = 1000  # images in one archive
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -96,34 +96,52 @@ def listed(folder: Path) -> tuple[Imported, ...]:
     """What an OCI layout in a folder lists.  Raises LK0327, LK030x, LK0102."""
     try:
         with (folder / "index.json").open("rb") as file:
-            data = file.read(model.MANIFEST_LIMIT)
+            data = file.read(model.MANIFEST_LIMIT + 1)
     except FileNotFoundError:
         raise _not_an_archive(f"{folder} has no index.json") from None
     except OSError as error:
         raise os_error(error, "read", folder / "index.json") from error
+    if len(data) > model.MANIFEST_LIMIT:
+        raise Error("LK0308", f"{folder / 'index.json'} has more than {model.MANIFEST_LIMIT} bytes")
     return tuple(_layout_images(_parsed(data, "index.json")))
 
 
-def _bring_parts(folder: Path, blob: Descriptor, store: Store, depth: int = 0) -> None:
-    """Copy a blob and what it leads to, as far as it is there."""
-    if not store.has(blob.digest, blob.size):
-        path = folder / "blobs" / "sha256" / digests.hex_of(blob.digest)
-        try:
-            with path.open("rb") as file, store.writer(blob.digest, blob.size) as out:
-                while chunk := file.read(1 << 20):
-                    out.write(chunk)
-        except FileNotFoundError:
-            return  # of a platform that was left out, or the whole image is refused later
-        except OSError as error:
-            raise os_error(error, "read", path) from error
-    if blob.media_type in model.INDEXES and depth <= _DEPTH_LIMIT:
-        data = store.read(blob.digest, model.MANIFEST_LIMIT)
-        for entry in model.decode_index(data, blob).manifests:
-            _bring_parts(folder, entry, store, depth + 1)
-    elif blob.media_type in model.MANIFESTS:
+def _bring_parts(folder: Path, root: Descriptor, store: Store) -> None:
+    """Copy a blob and what it leads to, as far as it is there; each blob once."""
+    todo = [(root, 1)]
+    seen: set[tuple[Digest, str]] = set()
+    while todo:
+        blob, depth = todo.pop()
+        if (blob.digest, blob.media_type) not in seen:
+            seen.add((blob.digest, blob.media_type))
+            if _copied(folder, blob, store):
+                todo += [(part, depth + 1) for part in _listed_in(blob, store, depth)]
+
+
+def _copied(folder: Path, blob: Descriptor, store: Store) -> bool:
+    """Copy one blob into the store; False when the folder does not have it."""
+    if store.has(blob.digest, blob.size):
+        return True
+    path = folder / BLOBS / digests.hex_of(blob.digest)
+    try:
+        with path.open("rb") as file, store.writer(blob.digest, blob.size) as out:
+            while chunk := file.read(1 << 20):
+                out.write(chunk)
+    except FileNotFoundError:
+        return False  # of a platform that was left out, or the whole image is refused later
+    except OSError as error:
+        raise os_error(error, "read", path) from error
+    return True
+
+
+def _listed_in(blob: Descriptor, store: Store, depth: int) -> Sequence[Descriptor]:
+    """What an index or manifest at this depth below an index lists; nothing of other blobs."""
+    if blob.media_type in model.INDEXES and depth <= model.INDEX_DEPTH_LIMIT:
+        return model.decode_index(store.read(blob.digest, model.MANIFEST_LIMIT), blob).manifests
+    if blob.media_type in model.MANIFESTS and depth <= model.INDEX_DEPTH_LIMIT + 1:
         manifest = model.decode_manifest(store.read(blob.digest, model.MANIFEST_LIMIT), blob)
-        for part in (manifest.config, *manifest.layers):
-            _bring_parts(folder, part, store, depth + 1)
+        return (manifest.config, *manifest.layers)
+    return ()
 
 
 def choose(found: Sequence[Imported], label: str, where: str) -> Imported:
@@ -199,7 +217,8 @@ def _layout_images(doc: object) -> Iterator[Imported]:
 def _entries(doc: object) -> Iterator[Descriptor]:
     if not isinstance(doc, dict) or not isinstance(doc.get("manifests"), list):
         raise _not_an_archive("its index.json is no index")
-    for n, value in enumerate(doc["manifests"][:_COUNT_LIMIT]):
+    _require_few(len(doc["manifests"]))
+    for n, value in enumerate(doc["manifests"]):
         yield model.decode_descriptor(value, f"index.json: manifests[{n}]")
 
 
@@ -208,29 +227,44 @@ def _saved_images(files: Mapping[str, Entry], store: Store) -> Iterator[Imported
     doc = _document(files, "manifest.json")
     if not isinstance(doc, list):
         raise _not_an_archive("its manifest.json is no list")
-    for value in doc[:_COUNT_LIMIT]:
+    _require_few(len(doc))
+    # Images share layers, and each is to be read once.
+    stored = functools.cache(functools.partial(_saved_layer, files, store))
+    for value in doc:
         item: dict[str, Any] = value if isinstance(value, dict) else {}
         config, layers, tags = (item.get(key) for key in ("Config", "Layers", "RepoTags"))
-        if not isinstance(config, str) or not isinstance(layers, list):
+        if not isinstance(config, str) or not _is_texts(layers):
             raise _not_an_archive("its manifest.json lists something else than images")
+        _require_few(len(layers), model.LAYER_COUNT_LIMIT, "layers in an image")
         data = b"".join(_file(files, config, model.CONFIG_LIMIT).content.chunks())
         manifest = Manifest(
             Descriptor(model.OCI_CONFIG, store.put(data), len(data)),
-            tuple(_saved_layer(_file(files, layer), store) for layer in layers),
+            tuple(stored(layer) for layer in layers),
         )
         parsed = model.decode_config(data, manifest.config)
         data = model.encode_manifest(manifest)
         found = Descriptor(
             model.OCI_MANIFEST, store.put(data), len(data), platform=parsed.platform
         )
-        for tag in tags if isinstance(tags, list) and tags else [""]:
+        names = tags if isinstance(tags, list) and tags else [""]
+        _require_few(len(names), what="names of an image")
+        for tag in names:
             yield Imported(str(tag), found, str(tag))
 
 
-def _saved_layer(entry: Entry, store: Store) -> Descriptor:
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _require_few(count: int, most: int = _COUNT_LIMIT, what: str = "images") -> None:
+    if count > most:
+        raise Error("LK0308", f"the archive lists {count} {what}; {most} are allowed")
+
+
+def _saved_layer(files: Mapping[str, Entry], store: Store, path: str) -> Descriptor:
     kind = ""
     with store.writer() as out:
-        for n, chunk in enumerate(entry.content.chunks()):
+        for n, chunk in enumerate(_file(files, path).content.chunks()):
             if n == 0:
                 kind = "+gzip" if chunk.startswith(_GZIP) else ""
                 kind = "+zstd" if chunk.startswith(_ZSTD) else kind

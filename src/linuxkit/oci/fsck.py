@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from linuxkit.oci.store import Blob, Store
 
 _WORKERS = 4
-_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 
 
 class Finding(NamedTuple):
@@ -131,7 +130,7 @@ def image_faults(
 
 
 def missing(
-    store: Store, root: Descriptor, damaged: Collection[str] = (), depth: int = 0
+    store: Store, root: Descriptor, damaged: Collection[str] = ()
 ) -> Iterator[Descriptor]:
     """What is not there of the images that are, in part or whole, behind ``root``.
 
@@ -139,8 +138,16 @@ def missing(
     been fetched; where there is none, all of them.  Documents that are known to be ``damaged`` are
     not read.  Raises LK03xx for those that cannot be understood.
     """
-    if root.digest in damaged:
+    return _missing(store, root, damaged, set(damaged), 1)
+
+
+def _missing(
+    store: Store, root: Descriptor, damaged: Collection[str], seen: set[str], depth: int
+) -> Iterator[Descriptor]:
+    """``seen`` are documents that need no reading: one may be listed very often."""
+    if root.digest in seen:
         return
+    seen.add(root.digest)
     data = store.read(root.digest, model.MANIFEST_LIMIT)
     if root.media_type not in model.INDEXES:
         manifest = model.decode_manifest(data, root)
@@ -154,8 +161,8 @@ def missing(
     if not there:
         yield from known
     for entry in there:
-        if depth < _DEPTH_LIMIT:
-            yield from missing(store, entry, damaged, depth + 1)
+        if depth <= model.INDEX_DEPTH_LIMIT:
+            yield from _missing(store, entry, damaged, seen, depth + 1)
 
 
 def records(store: Store) -> Iterator[Finding]:

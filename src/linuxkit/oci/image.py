@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from linuxkit.oci.model import Platform
     from linuxkit.oci.store import Store
 
-_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
 UNKNOWN = "unknown"  # the platform that attestations are filed under
 
 
@@ -50,7 +49,7 @@ def open_image(store: Store, descriptor: Descriptor, platform: Platform) -> Imag
         if not _serves(image.config.platform, platform):
             raise _not_offered(descriptor, platform, [image.config.platform])
         return image
-    return _open(store, choose(descriptor, _manifests(store, descriptor, depth=1), platform)[0])
+    return _open(store, choose(descriptor, _manifests(store, descriptor), platform)[0])
 
 
 def describe(store: Store, digest: Digest) -> Descriptor | None:
@@ -84,7 +83,7 @@ def offered(store: Store, descriptor: Descriptor) -> tuple[Platform, ...]:
     """The platforms that an index or a manifest serves, in its order.  Raises as open_image."""
     if descriptor.media_type not in model.INDEXES:
         return (_open(store, descriptor).config.platform,)
-    found = (entry.platform for entry in _manifests(store, descriptor, depth=1))
+    found = (entry.platform for entry in _manifests(store, descriptor))
     return tuple(dict.fromkeys(p for p in found if p is not None and p.os != UNKNOWN))
 
 
@@ -97,9 +96,11 @@ def closure(
     that it keeps its digest.  Without, everything that it points at, attestations too.  Layers are
     not looked at.  Raises LK0306 for a platform that is not offered, and as open_image.
     """
-    entries = [descriptor]
+    entries, indexes = [descriptor], []
     if descriptor.media_type in model.INDEXES:
-        entries = list(_manifests(store, descriptor, depth=1))
+        walked = list(_walk(store, descriptor, set()))
+        entries = [entry for entry in walked if entry.media_type in model.MANIFESTS]
+        indexes = [entry for entry in walked if entry.media_type in model.INDEXES]
     if platforms:
         entries = _chosen(store, descriptor, platforms, entries)
     found: list[Descriptor] = []
@@ -107,7 +108,7 @@ def closure(
         data = _read(store, entry, model.MANIFEST_LIMIT)
         manifest = model.decode_manifest(data, entry)
         found += [*manifest.layers, manifest.config, entry]
-    found += _indexes(store, descriptor, depth=1)
+    found += indexes
     return tuple({blob.digest: blob for blob in found}.values())
 
 
@@ -137,16 +138,6 @@ def _chosen(
     for wanted in platforms:
         chosen += choose(root, entries, wanted)
     return chosen
-
-
-def _indexes(store: Store, descriptor: Descriptor, depth: int) -> Iterator[Descriptor]:
-    """The index and those in it, the outermost last."""
-    if descriptor.media_type not in model.INDEXES or depth > _DEPTH_LIMIT:
-        return
-    data = _read(store, descriptor, model.MANIFEST_LIMIT)
-    for entry in model.decode_index(data, descriptor).manifests:
-        yield from _indexes(store, entry, depth + 1)
-    yield descriptor
 
 
 def write_image(
@@ -193,16 +184,31 @@ def write_index(
     return Descriptor(model.OCI_INDEX, store.put(data), len(data))
 
 
-def _manifests(store: Store, index: Descriptor, depth: int) -> Iterator[Descriptor]:
-    """All manifests of an index and of the indexes in it, in order; no index is read twice."""
-    if depth > _DEPTH_LIMIT:
-        raise Error("LK0308", f"{index.digest}: indexes inside indexes inside indexes")
+def _manifests(store: Store, index: Descriptor) -> Iterator[Descriptor]:
+    """All manifests of an index and of the indexes in it, in order."""
+    return (e for e in _walk(store, index, set()) if e.media_type in model.MANIFESTS)
+
+
+def _walk(
+    store: Store, index: Descriptor, seen: set[Digest], depth: int = 1
+) -> Iterator[Descriptor]:
+    """The manifests and indexes behind an index, in order, each index after what it lists.
+
+    ``seen`` are the indexes that were read: none is read twice, however often it is listed.  Raises
+    LK0308 for too many.
+    """
+    if index.digest in seen:
+        return
+    seen.add(index.digest)
+    if depth > model.INDEX_DEPTH_LIMIT or len(seen) > model.INDEX_COUNT_LIMIT:
+        raise Error("LK0308", f"{index.digest}: too many indexes inside indexes")
     data = _read(store, index, model.MANIFEST_LIMIT)
     for entry in dict.fromkeys(model.decode_index(data, index).manifests):
         if entry.media_type in model.INDEXES:
-            yield from _manifests(store, entry, depth + 1)
+            yield from _walk(store, entry, seen, depth + 1)
         elif entry.media_type in model.MANIFESTS:
             yield entry
+    yield index
 
 
 def _open(store: Store, descriptor: Descriptor) -> Image:

@@ -42,6 +42,8 @@ LAYERS = frozenset(
 MANIFEST_LIMIT = 4 << 20  # bytes of a manifest or an index
 CONFIG_LIMIT = 8 << 20  # bytes of an image configuration
 LAYER_COUNT_LIMIT = 512
+INDEX_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
+INDEX_COUNT_LIMIT = 64  # indexes in one image
 BLOB_LIMIT = 1 << 40  # bytes a descriptor may announce
 _TYPE_LIMIT = 255  # characters of a media type (RFC 6838 allows 127 on each side)
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from linuxkit.oci.registry import Client, Place
     from linuxkit.oci.store import Store
 
-_DEPTH_LIMIT = 2  # an index may point at indexes, these only at manifests
-_INDEX_LIMIT = 64  # indexes in one image
 _KNOWN = model.MANIFESTS | model.INDEXES
 _ARTIFACT_PARTS = 1024  # manifests and blobs of all artifacts about an image
 _ARTIFACT_BYTES = 1 << 30
@@ -194,7 +192,7 @@ class _Pull:
 
     def _entries(self, index: Descriptor, depth: int) -> Iterator[Descriptor]:
         self._indexes += 1
-        if depth > _DEPTH_LIMIT or self._indexes > _INDEX_LIMIT:
+        if depth > model.INDEX_DEPTH_LIMIT or self._indexes > model.INDEX_COUNT_LIMIT:
             raise Error("LK0308", f"{index.digest}: too many indexes inside indexes")
         data = self._store.read(index.digest, model.MANIFEST_LIMIT)
         for entry in model.decode_index(data, index).manifests:

@@ -147,3 +147,61 @@ def test_names(store, other):
     archive.read(io.BytesIO(with_note(io_containerd_image_name="me/x:1")), other)
     archive.read(io.BytesIO(with_note(org_opencontainers_image_ref_name="v1")), other, "y:2")
     assert [name for name, _ in other.names()] == ["docker.io/me/x:1", "docker.io/library/y:2"]
+
+
+def config_of(layers: int) -> bytes:
+    diff_ids = ["sha256:" + "0" * 64] * layers
+    return json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+
+
+def saved(*entries: object, **files: bytes) -> bytes:
+    return images.archive({"manifest.json": json.dumps(entries), **files})
+
+
+def test_a_layer_of_many_saved_images_is_stored_once(store, other, monkeypatch):
+    written = []
+    writer = Store.writer
+    monkeypatch.setattr(Store, "writer", lambda self, *words: written.append(words) or writer(self, *words))
+    listed = [{"Config": "c", "Layers": ["big"] * 512, "RepoTags": [f"a/b:{n}"]} for n in range(9)]
+    found = archive.read(io.BytesIO(saved(*listed, c=config_of(512), big=bytes(1 << 20))), other)
+    assert len(found) == 9
+    assert len([words for words in written if words == ()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "layers", "tags", "count", "code"),
+    [
+        ("c", ["l"] * 513, ["a/b:1"], 1, "LK0308"),
+        ("c", ["l"], [f"a/b:{n}" for n in range(1001)], 1, "LK0308"),
+        ("c", ["l"], ["a/b:1"], 1001, "LK0308"),
+        ("c", [5], ["a/b:1"], 1, "LK0327"),
+    ],
+)
+def test_saved_images_that_list_too_much(other, config, layers, tags, count, code):
+    entry = {"Config": config, "Layers": layers, "RepoTags": tags}
+    files = {"c": config_of(1), "l": b"", "5": b""}
+    assert refused(saved(*[entry] * count, **files), other).code == code
+
+
+def test_a_layout_that_lists_too_much(store, other, tmp_path):
+    doc = {"manifests": [{"mediaType": model.OCI_INDEX, "size": 1, "digest": root(store).digest}] * 1001}
+    assert refused(changed(layout(store), "index.json", doc), other).code == "LK0308"
+    (tmp_path / "index.json").write_bytes(b" " * (model.MANIFEST_LIMIT + 1))
+    with pytest.raises(Error) as caught:
+        archive.read_folder(tmp_path, other)
+    assert caught.value.code == "LK0308"
+
+
+def test_manifests_in_a_row_are_not_followed(store, other, tmp_path):
+    """Each calls the next one its layer: deeper than Python can call functions."""
+    made = open_image(store, root(store), AMD).manifest
+    config = store.put(config_of(1))
+    made = made._replace(config=model.Descriptor(model.OCI_CONFIG, config, len(config_of(1))))
+    below = made.layers[0]
+    for _ in range(1500):
+        data = model.encode_manifest(model.Manifest(made.config, (below,)))
+        below = model.Descriptor(model.OCI_MANIFEST, store.put(data), len(data))
+    index = model.encode_index(model.Index((export.named(below, NAME),)))
+    (store.root / "index.json").write_bytes(index)
+    (found,) = archive.read_folder(store.root, other)
+    assert found.descriptor.digest == below.digest

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from linuxkit.base.errors import Error
-from linuxkit.oci import model
-from linuxkit.oci.image import Layer, open_image, write_image, write_index
+from linuxkit.oci import fsck, model
+from linuxkit.oci.image import Layer, closure, offered, open_image, write_image, write_index
 from linuxkit.oci.model import Descriptor, Platform
 from linuxkit.oci.store import Store
 
@@ -142,6 +142,26 @@ def test_an_index_repeated_is_read_once(store: Store) -> None:
     with pytest.raises(Error) as caught:
         open_image(store, many, ARM)
     assert caught.value.code == "LK0306"
+
+
+def test_an_index_is_read_once_however_it_is_listed(store: Store) -> None:
+    """Equal entries are easy to tell; those that differ by a note multiply the work."""
+    inner = write_index(store, [an_image(store, AMD)] + [an_image(store, V6)] * 2000)
+    many = [inner._replace(annotations=(("n", str(n)),)) for n in range(2000)]
+    index = write_index(store, many)
+    assert open_image(store, index, AMD).config.platform == AMD
+    assert len(closure(store, index)) == 2 + 2 * 3
+    assert offered(store, index) == (AMD, V6)
+    assert list(fsck.missing(store, index)) == []
+
+
+def test_indexes_have_a_limit(store: Store) -> None:
+    images = [an_image(store, AMD)]
+    inner = [write_index(store, images, annotations={"n": str(n)}) for n in range(64)]
+    assert open_image(store, write_index(store, inner[:63]), AMD)
+    with pytest.raises(Error) as caught:
+        open_image(store, write_index(store, inner), AMD)
+    assert caught.value.code == "LK0308"
 
 
 def test_docker_documents(store: Store) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from linuxkit.base.errors import Error
 from linuxkit.recipes.debian.mirror import choose
+from support.nobody import NUMBER
 
 SOURCES = """\
 Types: deb
@@ -77,6 +83,37 @@ def test_nothing_known(etc):
         choose({}, {}, etc)
     assert caught.value.code == "LK0506"
     assert "LINUXKIT_DEBIAN_MIRROR" in caught.value.hint
+
+
+def test_sources_for_root_alone():
+    """As those with passwords are: others go on with what they may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        etc = Path(folder)
+        etc.chmod(0o755)
+        (etc / "sources.list.d").mkdir()
+        secret, other = etc / "sources.list.d" / "a.list", etc / "sources.list"
+        secret.write_text(LIST)
+        secret.chmod(0)
+        with _nobody():
+            with pytest.raises(Error) as caught:
+                choose({}, {}, etc)
+            assert (caught.value.code, caught.value.detail) == ("LK0506", f"{secret} may not be read\n")
+        other.write_text(LIST.replace("list.example", "other.example"))
+        other.chmod(0o644)
+        with _nobody():
+            assert choose({}, {}, etc).main == ("http://other.example/debian",)
+
+
+@contextlib.contextmanager
+def _nobody():
+    """Root may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NUMBER)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def test_snapshots_alone_will_do(etc):

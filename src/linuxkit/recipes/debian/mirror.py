@@ -54,12 +54,14 @@ def choose(
     for text, origin in ((environ.get(MIRROR, ""), MIRROR), (config.get("mirror", ""), "config")):
         if text.strip():
             return _sorted(_urls(text, origin), snapshots)
-    found = _sorted(_apt_sources(etc), snapshots)
+    closed: list[str] = []
+    found = _sorted(_apt_sources(etc, closed), snapshots)
     if not found.main and not snapshots:
         raise Error(
             "LK0506",
             "no Debian mirror is known: this host has no apt sources for Debian",
             hint=f"{HINT}, or `debian: {{mirror: URL}}` in the configuration file",
+            detail="".join(f"{path} may not be read\n" for path in closed),
         )
     return found
 
@@ -85,14 +87,21 @@ def _sorted(urls: Iterable[str], snapshots: Iterable[str]) -> Mirrors:
     )
 
 
-def _apt_sources(etc: Path) -> Iterator[str]:
-    """The URIs in the host's apt sources that look like Debian archives (sources.list(5))."""
+def _apt_sources(etc: Path, closed: list[str]) -> Iterator[str]:
+    """The URIs in the host's apt sources that look like Debian archives (sources.list(5)).
+
+    A file with passwords in it may be for root alone; who cannot read it finds it in ``closed``.
+    """
     parts = etc / "sources.list.d"
     listed = sorted(parts.iterdir()) if parts.is_dir() else []
     for path in (etc / "sources.list", *listed):
         if path.suffix not in (".list", ".sources") or not path.is_file():
             continue
-        text = path.read_text(errors="replace")
+        try:
+            text = path.read_text(errors="replace")
+        except PermissionError:
+            closed.append(str(path))
+            continue
         for uri in _uris_822(text) if path.suffix == ".sources" else _uris_list(text):
             url = uri.rstrip("/")
             split = urlsplit(url)

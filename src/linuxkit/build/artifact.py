@@ -99,7 +99,7 @@ def load(path: Path) -> Artifact:
         raise files.os_error(error, "read", path) from error
     try:
         return _decode(json.loads(text), path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Error(
             "LK0702",
             f"{path} does not describe an artifact",

@@ -121,7 +121,7 @@ def _file(cache: Path) -> Path:
 def _recall(cache: Path, key: str) -> bool | None:
     try:
         kept = json.loads(_file(cache).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None  # not tried yet, or not to be trusted: the trial is cheap
     works = kept.get("kvm") if isinstance(kept, dict) and kept.get("key") == key else None
     return works if isinstance(works, bool) else None

@@ -30,6 +30,7 @@ _MAX_FRAME = 1 << 16
 _MAX_NOISE = 1 << 20  # of answers to others that are still in the pipe
 _CHUNK = 1 << 16
 _MAX_REASON = 200
+_MAX_LIST = 1 << 20  # bytes; of the 512 units that there can be, each has much less than 2048
 _HEAD = re.compile(rb"(out|err|end) ([0-9]{1,7})\n")
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%")}
 
@@ -128,7 +129,11 @@ class Control:
 
     def units(self) -> tuple[UnitLine, ...]:
         """Every unit.  Raises as :meth:`ask`."""
-        text = b"".join(frame.data for frame in self.ask("list") if frame.kind == "out")
+        text = b""
+        for frame in self.ask("list"):
+            text += frame.data if frame.kind == "out" else b""
+            if len(text) > _MAX_LIST:
+                raise self._silent()
         return tuple(unit for line in text.splitlines() if (unit := _unit(line)) is not None)
 
     def close(self) -> None:
@@ -225,7 +230,7 @@ def _unit(line: bytes) -> UnitLine | None:
     try:
         said = json.loads(detail)
         counts = [int(number) for number in numbers]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     texts = printable(name, 300), printable(state, 32)
     return UnitLine._make((*texts, *counts, printable(str(said), 400)))

@@ -141,7 +141,7 @@ def _load(name: str) -> Machine | None:
 def _object(data: bytes) -> dict[str, object]:
     try:
         value = json.loads(data or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -67,5 +67,5 @@ def _message(line: bytes) -> object:
     """A message; None for what is none, as --qemu may be anything."""
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -179,7 +179,7 @@ def _decode(name: str, data: bytes, at: Address) -> Found:
         return Found(
             name, str(value["Id"]), str(value["Os"]), str(value["Architecture"]), int(value["Size"])
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise _failed(at, f"it says nothing of use about {name}") from None
 
 

@@ -160,14 +160,23 @@ def test_a_line_reads_frames(machine, guest):
 def test_a_line_lists_units(machine, guest):
     def reply(ident, _words):
         good = b'services/web\trunning\t5\t1\t0\t0\t10\t2\t3\t"a\\u001b"\n'
-        text = good + b"too\tfew\n" + good.replace(b"\t5\t", b"\tx\t")
-        return b"%s out %d\n%s%s end 0\n" % (ident, len(text), text, ident)
+        deep = good.replace(b'"a\\u001b"', b"[" * 100_000)
+        text = good + b"too\tfew\n" + good.replace(b"\t5\t", b"\tx\t") + deep
+        text, more = text[:60_000], text[60_000:]
+        parts = [ident, len(text), text, ident, len(more), more, ident]
+        return b"%s out %d\n%s%s out %d\n%s%s end 0\n" % tuple(parts)
 
     guest(reply)
     with Control(machine) as control:
         (unit,) = control.units()
     assert unit[:4] == ("services/web", "running", 5, 1)
     assert unit[6:] == (10, 2, 3, "a\\x1b")
+
+
+def test_a_list_without_end_is_not_kept(machine, guest):
+    guest(lambda ident, _words: b"%s out 65536\n%s" % (ident, b"x" * 65536) * 17)
+    with Control(machine, timeout_s=5) as control:
+        assert code(control.units) == "LK0844"
 
 
 def test_an_init_that_refuses_says_why(machine, guest):

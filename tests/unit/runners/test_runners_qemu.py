@@ -269,8 +269,9 @@ class TestLocate:
         assert caught.value.code == "LK0801"
         assert caught.value.hint.startswith(hint)
 
-    def test_a_damaged_sidecar(self, tmp_path):
-        (tmp_path / "web.kernel+initrd.json").write_text("{}")
+    @pytest.mark.parametrize("text", ["{}", "[" * 100_000])
+    def test_a_damaged_sidecar(self, tmp_path, text):
+        (tmp_path / "web.kernel+initrd.json").write_text(text)
         with pytest.raises(Error) as caught:
             image.locate(tmp_path / "web")
         assert caught.value.code == "LK0702"

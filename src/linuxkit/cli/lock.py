@@ -35,7 +35,7 @@ def configure(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--update", nargs="*", metavar="NAME",
-        help="take these images, packages or URLs anew (all without a name)",
+        help="behind the files: take these images, packages or URLs anew (all without a name)",
     )  # fmt: skip
     projects.add_trust(parser)
     parser.add_switch("--prune", "forget what these files do not name")

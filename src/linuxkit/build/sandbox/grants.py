@@ -27,7 +27,10 @@ _PRIVATE = frozenset({"", "new", "none"})
 _SHARING = frozenset({"shared", "rshared"})
 _HARMLESS = frozenset({"tmpfs", "devpts", "mqueue"})
 _LOOSE = frozenset({"exec", "suid", "dev"})
-_REFUSALS = {"net": "net: new", "jit": "jit: false", "readonly": "readonly: true"}
+_REFUSALS = {key: f"{key}: new" for key in ("net", "pid", "ipc", "uts", "userns")} | {
+    "jit": "jit: false", "readonly": "readonly: true",
+    "noNewPrivileges": "noNewPrivileges: true", "rootfsPropagation": "rootfsPropagation: private",
+}  # fmt: skip
 
 
 class Privilege(NamedTuple):
@@ -173,13 +176,16 @@ def missing(entry: Container, merged: ImageSettings) -> tuple[Privilege, ...]:
     return tuple(each for each in privileges(merged) if str(each) not in own)
 
 
+def refusal(path: Path) -> str:
+    """The line of YAML that refuses what a label has there."""
+    return _REFUSALS.get(str(path[0]), f"{path[0]}: []")
+
+
 def ungranted(who: str, image: str, privilege: Privilege) -> Error:
     """The error for one that is missing, with the line to add."""
-    first = privilege.path[0]
-    refusal = _REFUSALS.get(str(first), f"{first}: []")
     return Error(
         "LK0753",
         f"{who}: the label of {image} asks for `{privilege}`, and the YAML does not grant it",
-        hint=f"grant it with `{privilege.line}`, refuse it with `{refusal}`, "
+        hint=f"grant it with `{privilege.line}`, refuse it with `{refusal(privilege.path)}`, "
         "or grant all that the label asks for with `grant: label`",
     )

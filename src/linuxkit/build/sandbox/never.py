@@ -48,8 +48,7 @@ _NETWORK_CAPABILITIES = frozenset({
 
 def violations(settings: ImageSettings) -> Iterator[tuple[Path, Error]]:
     """What is refused, each with the path of its value; of settings before the profile."""
-    groups = (_rights, _powers, _devices, _places, _useless)
-    for path, what, reason in (row for group in groups for row in group(settings)):
+    for path, what, reason in (*_refused(settings), *_useless(settings)):
         yield path, Error(
             "LK0754",
             f"a strict container cannot have {what}: {reason}",
@@ -58,6 +57,24 @@ def violations(settings: ImageSettings) -> Iterator[tuple[Path, Error]]:
 
 
 _Row = tuple["Path", str, str]
+
+
+def of_label(merged: ImageSettings, own: ImageSettings) -> list[_Row]:
+    """What is refused because an image's label asks for it: path, what it is, and why.
+
+    ``own`` are the settings without the label.
+    """
+    rows: dict[str, _Row] = {}
+    known = {(what, reason) for _, what, reason in _refused(own)}
+    for path, what, reason in _refused(merged):
+        if (what, reason) not in known:
+            rows.setdefault(what, (path, what, reason))
+    return list(rows.values())
+
+
+def _refused(settings: ImageSettings) -> Iterator[_Row]:
+    for group in (_rights, _powers, _devices, _places):
+        yield from group(settings)
 
 
 def _rights(s: ImageSettings) -> Iterator[_Row]:

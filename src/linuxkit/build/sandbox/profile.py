@@ -11,7 +11,7 @@ from linuxkit.spec.model import ImageSettings
 from linuxkit.spec.record import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from linuxkit.base.where import Where
     from linuxkit.build.sandbox.compat import Guard
@@ -90,8 +90,14 @@ def confine(
     if label.seccomp and label.seccomp.learned:
         raise Error("LK0208", f"the label of {image} cannot say what a container has learned",
                     hint="only the YAML names such a file")  # fmt: skip
-    errors = [grants.ungranted(entry.name, image, each) for each in grants.missing(entry, merged)]
-    for path, error in never.violations(merged):
+    own_settings = labels.merge(ImageSettings(), entry)
+    errors = []
+    if hopeless := never.of_label(merged, own_settings):
+        errors.append(_hopeless(entry.name, image, hopeless))
+    else:
+        lacking = grants.missing(entry, merged)
+        errors += [grants.ungranted(entry.name, image, each) for each in lacking]
+    for path, error in never.violations(own_settings if hopeless else merged):
         error.where = where(path)
         error.message = f"{entry.name}: {error.message}"
         errors.append(error)
@@ -106,6 +112,18 @@ def confine(
     if entry.landlock not in {None, "enforce"}:
         held.append(grants.Privilege(("landlock",), str(entry.landlock)))
     return Confined(settings, tuple(held), sandbox=sandbox)
+
+
+def _hopeless(who: str, image: str, rows: Sequence[tuple[Path, str, str]]) -> Error:
+    """One error for a label with wishes that no YAML can grant a strict container."""
+    refusals = dict.fromkeys(f"`{grants.refusal(path)}`" for path, _, _ in rows)
+    return Error(
+        "LK0754",
+        f"{who}: the label of {image} asks for what a strict container cannot have",
+        hint="write `profile: compat` at this container, or refuse it with "
+        + ", ".join(refusals),
+        detail="\n".join(f"{what}: {reason}" for _, what, reason in rows),
+    )
 
 
 def _lesson(entry: Container, arch: str, where: Callable[[Path], Where | None]) -> Lesson | None:

@@ -224,6 +224,31 @@ def test_a_label_cannot_ask_for_what_is_never_granted():
     assert [e.code for e in caught.value.all()] == ["LK0754"]
 
 
+def test_a_label_with_wishes_that_nobody_grants_is_one_error_that_leads_out():
+    label = "{net: host, pid: host, capabilities: [all], binds: ['/:/host:rw', '/run/x:/x'], uid: 7}"
+    with pytest.raises(Error) as caught:
+        confined("", label)
+    (error,) = caught.value.all()
+    assert error.code == "LK0754"
+    assert error.detail.splitlines() == [
+        "all capabilities: name those that it needs", "/ to write to: the whole system can be changed through it",
+    ]
+    assert error.hint == (
+        "write `profile: compat` at this container, or refuse it with `capabilities: []`, `binds: []`"
+    )
+    with pytest.raises(Error) as caught:  # what is left can be granted, or refused as the hint says
+        confined("capabilities: [], binds: []", label)
+    assert {e.code for e in caught.value.all()} == {"LK0753"}
+    assert any("refuse it with `pid: new`" in e.hint for e in caught.value.all())
+    assert confined("capabilities: [], binds: [], net: new, pid: new", label).privileges == ()
+
+
+def test_a_mistake_of_the_yaml_is_told_beside_the_labels():
+    with pytest.raises(Error) as caught:
+        confined("devices: [{path: all, type: c}]", "{capabilities: [all]}")
+    assert [e.code for e in caught.value.all()] == ["LK0754"] * 2
+
+
 def test_words_of_the_strict_profile_need_it():
     spec = load.parse("services: [{name: web, image: x, jit: true, ports: {bind: [80]}}]\n")
     with pytest.raises(Error) as caught:

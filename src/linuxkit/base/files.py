@@ -34,7 +34,10 @@ def os_error(error: OSError, doing: str, path: str | Path | None = None) -> Erro
     at = f" {place}" if place else ""
     number = error.errno or 0
     reason = os.strerror(number) if number else str(error)
-    return Error("LK0102", f"cannot {doing}{at}: {reason}", hint=_HINTS.get(number, ""))
+    hint = _HINTS.get(number, "")
+    if number == errno.ENOENT and doing == "read":  # no folder that is made would help
+        hint = "mend the path"
+    return Error("LK0102", f"cannot {doing}{at}: {reason}", hint=hint)
 
 
 @contextlib.contextmanager

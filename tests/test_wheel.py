@@ -61,7 +61,7 @@ def test_what_is_in_it(wheel):
         for name in tracked if (ROOT / name).exists()
     }  # fmt: skip
     programs = (
-        "confine", "ctr-runtime", "init", "learn", "logs", "metadata", "secrets", "service", "stage",
+        "chainload", "confine", "ctr-runtime", "init", "learn", "logs", "metadata", "secrets", "service", "stage",
         "vmm", "vsudd",
     )  # fmt: skip
     expected |= {f"linuxkit/data/guest/amd64/{name}" for name in programs}

@@ -78,6 +78,16 @@ labels: {org.example.x: "1"}
 """
 
 
+def add_recipe(recipes, name, text, files=()):
+    """Write a package folder with its recipe and other files; the folder."""
+    folder = recipes / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "build.yml").write_text(text)
+    for path, content in dict(files).items():
+        (folder / path).write_text(content)
+    return folder
+
+
 class Bench:
     """An archive, recipes, a lock and a store in one folder."""
 
@@ -92,11 +102,7 @@ class Bench:
         (self.recipes / "web" / "run.sh").chmod(0o755)
 
     def add(self, name, text, files=()):
-        folder = self.recipes / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "build.yml").write_text(text)
-        for path, content in dict(files).items():
-            (folder / path).write_text(content)
+        add_recipe(self.recipes, name, text, files)
 
     def shelf(self):
         return Shelf(self.recipes, self.root / "debian.lock")

@@ -25,6 +25,7 @@ from linuxkit.recipes.debian import lock as locks
 from linuxkit.recipes.stock import Shelf
 from linuxkit.sources.packages import pool_of
 from support import nobody
+from support.bench import add_recipe
 
 pytestmark = [
     pytest.mark.net, pytest.mark.root, pytest.mark.timeout(600),
@@ -87,12 +88,7 @@ class Bench:
         self.lock_path = root / "debian.lock"
 
     def add(self, name, text, files=()):
-        folder = self.recipes / name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "build.yml").write_text(text)
-        for path, content in dict(files).items():
-            (folder / path).write_text(content)
-        return folder
+        return add_recipe(self.recipes, name, text, files)
 
     def lock(self):
         found = archive.reach(

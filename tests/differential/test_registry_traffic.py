@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 
 from linuxkit.base import digest as digests
 from linuxkit.base import events
+from linuxkit.base.errors import Error
 from linuxkit.cli.main import main
 from linuxkit.net.patience import Settings
 from linuxkit.oci import pull, push, ref, registry
@@ -133,6 +135,26 @@ def test_twenty_at_once(tmp_path):
         cache = Store(tmp_path / f"cache{n}")
         assert undamaged(cache, the(cache, f"{site.host}/base:1"))
         assert not list((cache.root / "linuxkit/tmp").iterdir())
+
+
+def test_a_part_that_is_not_to_be_found_for_a_moment(origin, tmp_path):
+    """As it is while somebody else sends the same blob: this registry empties its link and fills it again."""
+    with running(tmp_path / "registry") as site:
+        there, big, place = client(), the(origin, "big"), registry.place_of(ref.parse(f"{site.host}/big:1"))
+        push.push(there, big, ref.parse(f"{site.host}/big:1"), origin)
+        (link, *_) = site.folder.rglob("_layers/sha256/*/link")
+        words, data = link.read_text(), origin.read(big.digest, MIB)
+        link.write_text("")
+        with pytest.raises(Error) as refusal:
+            client().send_manifest(place, "2", data, big.media_type)
+        assert refusal.value.code == "LK0412"
+        assert "blob unknown to registry" in refusal.value.hint
+        later = threading.Timer(0.2, link.write_text, [words])
+        later.start()
+        patient = client(settings=Settings(tries=5, pause_s=0.2))
+        patient.send_manifest(place, "2", data, big.media_type)
+        later.join()
+        assert patient.manifest(place, "2")[1].digest == big.digest
 
 
 def test_blobs_are_mounted_not_sent(origin, tmp_path):

@@ -7,6 +7,7 @@ that of :mod:`linuxkit.net.http`.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
@@ -259,6 +260,8 @@ class Access:
         if refused.status == 429:  # noqa: PLR2004
             much = _limits(refused.reply.headers) or "too much was asked of it"
             refused.hint = f"{much}: log in, wait, or use a mirror (--mirror)"
+        elif not refused.hint:
+            refused.hint = _reasons(refused.reply.body)
         return refused
 
     def _unreached(self, place: Place, host: str, error: Error) -> Error:
@@ -272,6 +275,19 @@ class Access:
         """A registry as messages name it, with the host that is really asked."""
         host = self.host(place)
         return host if host == place.registry else f"{place.registry} ({host})"
+
+
+def _reasons(body: bytes) -> str:
+    """What a registry says is wrong; "" where it does not say so in the form it should.
+
+    That is a list of "errors", each with a "code" and perhaps a "message" (distribution-spec 1.1,
+    "Error Codes").
+    """
+    try:
+        told = [error.get("message") or error["code"] for error in json.loads(body)["errors"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+    return f"it says: {printable('; '.join(map(str, told)))}" if told else ""
 
 
 def _limits(headers: Mapping[str, str]) -> str:

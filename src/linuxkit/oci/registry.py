@@ -15,6 +15,7 @@ from linuxkit.base import digest as digests
 from linuxkit.base.errors import Error, printable
 from linuxkit.net import http
 from linuxkit.net import url as urls
+from linuxkit.net.patience import Patience
 from linuxkit.oci import model, referrers, upload
 from linuxkit.oci.access import Access, Options, Place, options, place_of
 from linuxkit.oci.model import Descriptor
@@ -33,6 +34,7 @@ _ACCEPT = ", ".join(sorted(model.MANIFESTS | model.INDEXES))
 _PAGES = 32  # of a list of referrers
 _ABSENT = (401, 403, 404, 410)  # some let us write where they do not let us look
 _SAID_LIMIT = 64 << 10  # bytes of an answer that is not read
+_PART_MISSING = b'"MANIFEST_BLOB_UNKNOWN"'  # distribution-spec 1.1, "Error Codes"
 
 
 class Overtaken(Exception):  # noqa: N818 - what happened
@@ -228,8 +230,9 @@ class Client:
         """Put a manifest or index under a tag or its digest; its parts have been sent before.
 
         Whether the registry lists it now as being about its subject.  ``instead_of`` is the entity
-        tag of what it may replace.  Raises :class:`Overtaken`, LK0321 and other LK032x, LK0412 (the
-        registry takes it not), LK041x.
+        tag of what it may replace.  Where the registry misses a part it is asked again: while
+        others send the same blob there, some cannot find it for a moment.  Raises
+        :class:`Overtaken`, LK0321 and other LK032x, LK0412 (the registry takes it not), LK041x.
         """
         extra = {"If-Match": instead_of} if instead_of else {}
 
@@ -243,13 +246,17 @@ class Client:
             return self._access.transport.ask(url, asking, limit=_SAID_LIMIT)
 
         path = f"/v2/{place.repository}/manifests/{reference}"
-        try:
-            reply = self._access.authorized(place, path, put)
-        except http.Refused as refused:
-            if instead_of and refused.status == 412:  # noqa: PLR2004 - precondition failed
-                raise Overtaken from refused
-            raise self._access.refusal(place, reference, refused) from refused
-        return "oci-subject" in reply.headers
+        patience = Patience(self._access.options.settings)
+        while True:
+            try:
+                return "oci-subject" in self._access.authorized(place, path, put).headers
+            except http.Refused as refused:
+                if instead_of and refused.status == 412:  # noqa: PLR2004 - precondition failed
+                    raise Overtaken from refused
+                refusal = self._access.refusal(place, reference, refused)
+                if _PART_MISSING not in refused.reply.body:
+                    raise refusal from refused
+                patience.spend(refusal, 0.0, self.host(place))
 
 
 def _media_type(reply: http.Reply) -> str:

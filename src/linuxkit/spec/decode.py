@@ -13,6 +13,7 @@ from collections.abc import Mapping as MappingType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from linuxkit.base.errors import Error, printable, raise_all, suggestion
+from linuxkit.spec import argv
 from linuxkit.spec.node import Mapping, Scalar, Sequence, find
 from linuxkit.spec.places import key_or_value
 from linuxkit.spec.record import Record, needs, own_annotations
@@ -32,7 +33,8 @@ class Key(NamedTuple):
     """What an ``Annotated`` field says about its key in the file.
 
     ``name`` is its spelling where that is not the field's name in camelCase.  ``read`` turns the
-    text (each item, in a list) into the value and raises an Error without a place.
+    text (each item, in a list) into the value and raises an Error without a place.  ``argv`` says
+    that the list is a program and its arguments.
     """
 
     doc: str
@@ -41,6 +43,7 @@ class Key(NamedTuple):
     choices: tuple[str, ...] = ()
     least: int | None = None
     most: int | None = None
+    argv: bool = False
 
 
 class Problem(NamedTuple):
@@ -157,7 +160,7 @@ def reader(kind: Any, key: Key) -> _Reader:  # noqa: ANN401 - an annotation can 
         if both:
             return functools.partial(both, key=key)
     elif origin is tuple:
-        return functools.partial(_Decoder.list, item=reader(args[0], key))
+        return functools.partial(_Decoder.list, item=reader(args[0], key), key=key)
     elif origin is MappingType:
         nullable = types.NoneType in typing.get_args(args[1])
         return functools.partial(_Decoder.texts, key=key, nullable=nullable)
@@ -212,9 +215,9 @@ class _Decoder:
             subject = self.at((*path, *problem.at))
             self.add(problem.code, place, f"{subject} {problem.message}", problem.hint)
 
-    def list(self, node: Node, path: Path, item: _Reader) -> object:
+    def list(self, node: Node, path: Path, item: _Reader, key: Key) -> object:
         if not isinstance(node, Sequence):
-            return self.wrong_type(node, "a list", path)
+            return self.wrong_type(node, "a list", path, is_argv=key.argv)
         values = tuple([item(self, n, (*path, i)) for i, n in enumerate(node.items)])
         return _INVALID if _INVALID in values else values
 
@@ -282,9 +285,11 @@ class _Decoder:
         self.add("LK0208", node, f'{self.at(path)} cannot be "{printable(node.value)}"', hint)
         return _INVALID
 
-    def wrong_type(self, node: Node, expected: str, path: Path) -> _Invalid:
+    def wrong_type(
+        self, node: Node, expected: str, path: Path, *, is_argv: bool = False
+    ) -> _Invalid:
         message = f"{self.at(path)} must be {expected}, not {node.kind}"
-        self.add("LK0204", node, message, _remedy(node, expected))
+        self.add("LK0204", node, message, _remedy(node, expected, is_argv=is_argv))
         return _INVALID
 
     def at(self, path: Path) -> str:
@@ -299,13 +304,15 @@ class _Decoder:
             raise _EnoughError
 
 
-def _remedy(node: Node, expected: str) -> str:
+def _remedy(node: Node, expected: str, *, is_argv: bool) -> str:
     """What to write instead, where that can be guessed."""
     if not isinstance(node, Scalar):
         return ""
     if node.is_null:
         empty = {"a list": " or write []", "a text": ' or write ""'}.get(expected, "")
         return f"leave the key out{empty}"
+    if is_argv:
+        return argv.remedy(node.value)
     shown = printable(node.value, 60)
     if expected == "a text":
         return f'put it in quotes: "{shown}"'

@@ -89,9 +89,9 @@ class ImageSettings(Record):
         Key("Empty file systems in memory: `destination[:options]`.", read=text.tmpfs),
     ] = None
     devices: Annotated[tuple[Device, ...] | None, Key("Devices it can use.")] = None
-    command: Annotated[Strings | None, Key("Program and arguments; else those of the image.")] = (
-        None
-    )
+    command: Annotated[
+        Strings | None, Key("Program and arguments; else those of the image.", argv=True)
+    ] = None
     env: Annotated[Strings | None, Key("Environment `NAME=value`; else that of the image.")] = None
     cwd: Annotated[str | None, Key("Working directory; else that of the image, or `/`.")] = None
     net: Annotated[

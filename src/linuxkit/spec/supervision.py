@@ -21,7 +21,8 @@ class Ready(Record):
     """How a service is known to be ready; one of `exec`, `tcp`, `file` and `notify`."""
 
     exec: Annotated[
-        Strings | None, Key("Program run in the container; it is ready when it ends with 0.")
+        Strings | None,
+        Key("Program run in the container; it is ready when it ends with 0.", argv=True),
     ] = None
     tcp: Annotated[
         int | None, Key("Port that takes connections on 127.0.0.1 or ::1.", least=1, most=_PORT)
@@ -47,7 +48,8 @@ class Health(Record):
     """How a service is known to be well while it runs; one of `exec`, `tcp` and `file`."""
 
     exec: Annotated[
-        Strings | None, Key("Program run in the container; all is well when it ends with 0.")
+        Strings | None,
+        Key("Program run in the container; all is well when it ends with 0.", argv=True),
     ] = None
     tcp: Annotated[
         int | None, Key("Port that takes connections on 127.0.0.1 or ::1.", least=1, most=_PORT)

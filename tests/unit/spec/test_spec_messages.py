@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import pytest
@@ -88,6 +89,60 @@ def test_wrong_type():
           write ["/a:/b"]
         """,
     )
+
+
+def test_a_command_line_where_a_list_is_meant():
+    expect(
+        """
+        services:
+          - name: web
+            image: nginx
+            command: sleep 10
+        """,
+        """
+        web.yml:4:14: services[0].command must be a list, not a text [LK0204]
+              command: sleep 10
+                       ^^^^^^^^
+          write ["sleep", "10"]
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("/bin/app", ["/bin/app"]),
+        ("nginx -g 'daemon off;'", ["nginx", "-g", "daemon off;"]),
+        ('echo "a b" c\\ d', ["echo", "a b", "c d"]),
+        ("sh -c 'a | b'", ["sh", "-c", "a | b"]),
+        ("sleep 10\n", ["sleep", "10"]),
+        ("10", ["10"]),
+        ("a | b", ["/bin/sh", "-c", "a | b"]),
+        ("echo $HOME", ["/bin/sh", "-c", "echo $HOME"]),
+        ('echo "$HOME"', ["/bin/sh", "-c", 'echo "$HOME"']),
+        ("LANG=C ls", ["/bin/sh", "-c", "LANG=C ls"]),
+        ("ls --color=never", ["ls", "--color=never"]),
+        ("echo it's", ["/bin/sh", "-c", "echo it's"]),
+        ("cd /\nls", ["/bin/sh", "-c", "cd /\nls"]),
+    ],
+)
+@pytest.mark.parametrize("key", ["command", "health.exec", "ready.exec"])
+def test_what_is_suggested_for_a_command_line_is_what_a_shell_makes_of_it(command, words, key):
+    outer, _, inner = key.partition(".")
+    wrong = {inner: command} if inner else command
+    entry = {"name": "web", "image": "nginx", outer: wrong}
+    with pytest.raises(Error) as caught:
+        load.parse(json.dumps({"services": [entry]}), "web.yml")
+    assert caught.value.code == "LK0204"
+    suggested = caught.value.hint.partition("write ")[2]
+    assert json.loads(suggested) == words
+    entry[outer] = {inner: json.loads(suggested)} if inner else json.loads(suggested)
+    load.parse(json.dumps({"services": [entry]}), "web.yml")
+
+
+def test_a_long_command_line_is_not_written_out():
+    message = refused(f"services: [{{name: web, image: nginx, command: app {'x' * 300}}}]")
+    assert message.endswith("write a list: the program, then each of its arguments")
 
 
 def test_number_where_a_text_is_meant():

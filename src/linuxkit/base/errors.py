@@ -50,6 +50,10 @@ class Error(Exception):
         return (self,)
 
 
+class MissingError(Error):
+    """A file or folder that somebody named is not there: wrong input, not a failure."""
+
+
 class Errors(Error):  # noqa: N818 - the plural of our Error
     """Several errors found in one pass; the user gets to see all of them."""
 

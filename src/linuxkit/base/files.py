@@ -10,7 +10,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from linuxkit.base.errors import Error
+from linuxkit.base.errors import Error, MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,9 @@ _HINTS = {
 }
 
 
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # a path that leads to no such thing
+
+
 def os_error(error: OSError, doing: str, path: str | Path | None = None) -> Error:
     """One clear error (LK0102) for what the operating system refused."""
     place = path if path is not None else error.filename
@@ -37,7 +40,14 @@ def os_error(error: OSError, doing: str, path: str | Path | None = None) -> Erro
     hint = _HINTS.get(number, "")
     if number == errno.ENOENT and doing == "read":  # no folder that is made would help
         hint = "mend the path"
-    return Error("LK0102", f"cannot {doing}{at}: {reason}", hint=hint)
+    kind = MissingError if number in _NOT_THERE else Error
+    return kind("LK0102", f"cannot {doing}{at}: {reason}", hint=hint)
+
+
+def need_folder(folder: Path, hint: str = "make it first, or mend --dir") -> None:
+    """Raise LK0102 when there is no such folder."""
+    if not folder.is_dir():
+        raise MissingError("LK0102", f"there is no folder {folder}", hint=hint)
 
 
 @contextlib.contextmanager

@@ -148,8 +148,7 @@ def decide(args: argparse.Namespace) -> Wish:
     """
     names = _formats(args)
     folder = Path(args.o).parent if args.o else Path(args.dir or ".")
-    if not folder.is_dir():
-        raise Error("LK0102", f"there is no folder {folder}", hint="make it first, or mend --dir")
+    files.need_folder(folder)
     if args.sign:
         from linuxkit.disk import certificates
 

@@ -39,8 +39,7 @@ def configure(parser: Parser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write them.  Raises LK0102, LK0758, LK0840, LK0843, LK0844, LK0846."""
     folder = Path(args.dir or ".")
-    if not folder.is_dir():
-        raise Error("LK0102", f"there is no folder {folder}", hint="make it first, or mend --dir")
+    files.need_folder(folder)
     found = _counted(args)
     if not found:
         raise Error(

@@ -61,7 +61,7 @@ VERBS = {
 STATUSES = (
     (0, "done, and for `run`: the guest was well"),
     (1, "failed"),
-    (2, "wrong usage or wrong input"),
+    (2, "wrong usage or wrong input; also when a file or folder that was named is not there"),
     (3, "the network could not be reached, or is needed and `--offline` was given"),
     (4, "`run`: the guest was not well"),
     (124, "`run`: not over within `--timeout`"),
@@ -71,16 +71,18 @@ STATUSES = (
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk, which is no defect of ours, wherever it is met
 _FAILED, _USAGE, _NETWORK, _INTERRUPTED, _TERMINATED = 1, 2, 3, 130, 143
 
-_USAGE_CODES = (  # one line for each hundred
+_USAGE_CODES = (  # by hundreds
     "LK0101", "LK011",
     "LK02",
-    "LK0302", "LK0325", "LK0332",
-    "LK0418", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445",
+    "LK0302", "LK0325", "LK0327", "LK0329", "LK0332", "LK0354", "LK0355",
+    "LK0418", "LK0430", "LK0431", "LK0434", "LK0435", "LK0443", "LK0444", "LK0445",
+    "LK0501", "LK0534", "LK0536", "LK0538", "LK0542", "LK0545", "LK0546", "LK0566", "LK0567",
+    "LK0568", "LK0570", "LK0581", "LK0585",
     "LK0613",
-    "LK0701", "LK0709", "LK072", "LK073", "LK0744", "LK0746", "LK0747", "LK075", "LK0762", "LK0763",
-    "LK0764", "LK0765", "LK0770", "LK0771", "LK0775", "LK0778", "LK0779",
-    "LK0781",
-    "LK0801", "LK081", "LK0832", "LK084", "LK087",
+    "LK0701", "LK0709", "LK0711", "LK072", "LK073", "LK0744", "LK0745", "LK0746", "LK0747",
+    "LK0748", "LK075", "LK0762", "LK0763", "LK0764", "LK0765", "LK0770", "LK0771", "LK0775",
+    "LK0778", "LK0779", "LK0781", "LK0785", "LK0788",
+    "LK0801", "LK081", "LK0830", "LK0832", "LK084", "LK087",
     "LK0906",
 )  # fmt: skip
 _NETWORK_CODES = ("LK0402", "LK0410", "LK0412", "LK0413", "LK0416", "LK0419", "LK0907")
@@ -235,8 +237,12 @@ def _split(words: Sequence[str]) -> tuple[Globals, str, list[str]]:
 
 def status_of(error: Error) -> int:
     """The exit status of a failure: what the user can mend comes first."""
+    from linuxkit.base.errors import MissingError
+
     codes = [each.code for each in error.all()]
     if any(code.startswith(_USAGE_CODES) for code in codes):
+        return _USAGE
+    if any(isinstance(each, MissingError) for each in error.all()):
         return _USAGE
     return _NETWORK if any(code.startswith(_NETWORK_CODES) for code in codes) else _FAILED
 

@@ -84,8 +84,7 @@ def _push(args: argparse.Namespace) -> int:
     store = linuxkit.open_store(args.cache or None)
     target = ref.parse(args.target)
     folder = Path(args.folder)
-    if not folder.is_dir():
-        raise Error("LK0102", f"there is no folder {folder}", hint="linuxkit update create NAME")
+    files.need_folder(folder, "linuxkit update create NAME")
     root = archive.bring_artifact(folder, store)
     if root is None or root.artifact_type != update.TYPE:
         raise Error(

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from linuxkit.base import events, files
-from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, OutFile
 from linuxkit.formats import receipt
 from linuxkit.tree.entry import CHUNK
@@ -61,10 +60,7 @@ def write_artifact(
 
     Files that lie there as an earlier run of the same build has written them are left alone.
     """
-    if not directory.is_dir():
-        raise Error(
-            "LK0102", f"there is no folder {directory}", hint="make it first, or mend --dir"
-        )
+    files.need_folder(directory)
     build = receipt.build_of(system, options)
     written = receipt.find(system.store, build, directory / f"{name}.{kind}.json")
     if written:

@@ -34,8 +34,7 @@ class Server(http.server.ThreadingHTTPServer):
         """Listen on ``address`` ("" is every one) and ``port`` (0 is any).  Raises LK0102."""
         self.root = root.resolve()
         self.context: Context = copy_context()
-        if not self.root.is_dir():
-            raise Error("LK0102", f"there is no folder {root}", hint="mend --directory")
+        files.need_folder(root, "mend --directory")
         try:
             super().__init__((address, port), _Handler)
         except OSError as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from linuxkit.base import files
 from linuxkit.base.errors import Error, Errors
 from linuxkit.cli import arguments, examples, reference
 from linuxkit.cli import main as program
@@ -115,8 +117,8 @@ def test_whoever_reads_may_go(words):
         (["build", "-f", "iso", "x"], 2, ["LK0701"]),
         (["build", "-f", "tar,docker", "-o", "-", "x"], 2, ["LK0114"]),
         (["build", "-o", "x", "--dir", "y", "x"], 2, ["LK0114 --o and --dir"]),
-        (["build", "--dir", "/nonexistent", "x"], 1, ["LK0102 there is no folder /nonexistent"]),
-        (["build", "-o", "/nonexistent/x", "x"], 1, ["LK0102 there is no folder /nonexistent"]),
+        (["build", "--dir", "/nonexistent", "x"], 2, ["LK0102 there is no folder /nonexistent"]),
+        (["build", "-o", "/nonexistent/x", "x"], 2, ["LK0102 there is no folder /nonexistent"]),
         (["build", "-f", "kernel+initrd", "-o", "-", "x"], 2, ["LK0709"]),
         (["build", "--compress", "rar", "x"], 2, ["LK0613"]),
         (["build", "--arch", "z80", "x"], 2, ["LK0101"]),
@@ -151,12 +153,39 @@ def test_mistakes(capsys, words, status, says):
         (["LK0402", "LK0203"], 2),
         (["LK0506", "LK0410"], 3),
         (["LK0801"], 2),
+        (["LK0501"], 2),
+        (["LK0566"], 2),
         (["LK0802"], 1),
         (["LK0901"], 1),
     ],
 )
 def test_statuses(codes, status):
     assert program.status_of(Errors([Error(code, "x") for code in codes])) == status
+
+
+@pytest.mark.parametrize(("number", "status"), [("ENOENT", 2), ("ENOTDIR", 2), ("EACCES", 1), ("ENOSPC", 1)])
+def test_the_systems_no_is_wrong_input_where_nothing_is_there(number, status):
+    error = OSError(getattr(errno, number), "x")
+    assert program.status_of(files.os_error(error, "read", "file")) == status
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["serve", "--directory", "none"], "LK0102"),
+        (["learn", "web", "--dir", "none"], "LK0102"),
+        (["cache", "import", "none"], "LK0102"),
+        (["cache", "import", "file/below"], "LK0102"),
+        (["kernel", "diff", "file", "@pkg:none"], "LK0501"),
+        (["kernel", "check", "file", "--sysctl", "none"], "LK0102"),
+        (["pkg", "show-tag", "none"], "LK0566"),
+    ],
+)
+def test_what_is_named_and_not_there_is_wrong_input(words, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert program.main(words) == 2
+    assert f"error: {code} " in capsys.readouterr().err
 
 
 def test_a_defect_is_one_line(capsys, monkeypatch):

@@ -27,7 +27,7 @@ def test_show_tag(tree, capsys, monkeypatch):
     monkeypatch.setenv("LINUXKIT_PKG_ORG", "ours")
     assert pkg("show-tag", "--json", "--hash", "1", "--tag", "v{{.Hash}}", "tool") == 0
     assert json.loads(capsys.readouterr().out) == {"tool": "ours/tool:v1"}
-    assert pkg("show-tag", "nowhere") == 1
+    assert pkg("show-tag", "nowhere") == 2
     assert "LK0566" in capsys.readouterr().err
 
 

@@ -117,5 +117,5 @@ def test_a_builders_configuration_leads_to_the_mirror(tree, capsys, monkeypatch,
             capsys.readouterr()
             assert pkg("build", "--pull", "--builder-config", config, "tool") == 0
             assert capsys.readouterr().out.split()[-1] == said, text
-        assert pkg("build", "--builder-config", tmp_path / "none", "tool") == 1
+        assert pkg("build", "--builder-config", tmp_path / "none", "tool") == 2
         assert f"{tmp_path}/none" in capsys.readouterr().err

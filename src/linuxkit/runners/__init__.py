@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from linuxkit.base import events
 from linuxkit.base.errors import Error, suggestion
-from linuxkit.runners.image import locate
+from linuxkit.runners.image import locate, need_kernel
 from linuxkit.runners.options import Disk, Forward, Network, Options
 from linuxkit.runners.report import Record
 from linuxkit.runners.result import Result
@@ -128,7 +128,9 @@ def _event(record: Record) -> events.Unit:
 
 
 def _located(artifact: Artifact | str | Path) -> Artifact:
-    return locate(artifact) if isinstance(artifact, (str, os.PathLike)) else artifact
+    found = locate(artifact) if isinstance(artifact, (str, os.PathLike)) else artifact
+    need_kernel(found)
+    return found
 
 
 @contextlib.contextmanager

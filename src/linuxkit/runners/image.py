@@ -49,6 +49,16 @@ def locate(wanted: str | Path, arch: str = "", *, cd: bool = False) -> Artifact:
     raise _missing(path)
 
 
+def need_kernel(found: Artifact) -> None:
+    """Raise LK0814 where the YAML names no kernel, so that only the rest was written."""
+    if found.boot is None and found.path("initrd") and not found.path("kernel"):
+        raise Error(
+            "LK0814",
+            f'the system "{found.name}" has no kernel, so no machine can start it',
+            hint='name one in its YAML, such as kernel: {image: "@pkg:kernel"}, and build it again',
+        )
+
+
 def _best(folder: Path, name: str) -> Artifact | None:
     """Of the formats that were built of ``name``, the usual one, else the quickest to start."""
     usual = folder / f"{name}.{_FORMAT}.json"
@@ -82,7 +92,7 @@ def _owner(path: Path) -> Artifact | None:
             found = artifacts.load(sidecar)
         except Error:
             continue  # some other JSON file
-        if found.boot and path.name in [file.name for file in found.files]:
+        if path.name in [file.name for file in found.files]:
             return found
     return None
 

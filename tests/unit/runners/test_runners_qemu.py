@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from linuxkit import runners
 from linuxkit.base.digest import Digest
 from linuxkit.base.errors import Error
 from linuxkit.build.artifact import Artifact, BootFacts, OutFile
@@ -268,6 +269,17 @@ class TestLocate:
             image.locate(tmp_path / name)
         assert caught.value.code == "LK0801"
         assert caught.value.hint.startswith(hint)
+
+    @pytest.mark.parametrize("name", ["web", "web-initrd.img"])
+    @pytest.mark.parametrize("runner", ["qemu", "uml"])
+    def test_a_system_without_a_kernel(self, tmp_path, name, runner):
+        (tmp_path / "web-initrd.img").write_text("i")
+        file = OutFile("initrd", "web-initrd.img", 1)
+        Artifact("kernel+initrd", "web", tmp_path, "amd64", DIGEST, (file,), None).save()
+        with pytest.raises(Error) as caught:
+            runners.start(tmp_path / name, runner=runner)
+        assert caught.value.code == "LK0814"
+        assert 'kernel: {image: "@pkg:kernel"}' in caught.value.hint
 
     @pytest.mark.parametrize("text", ["{}", "[" * 100_000])
     def test_a_damaged_sidecar(self, tmp_path, text):

@@ -85,6 +85,7 @@ def _tell_written(args: argparse.Namespace, path: Path, count: int) -> None:
 
 
 def _import(args: argparse.Namespace) -> int:
+    from linuxkit.oci import archive
     from linuxkit.sources import bundle
 
     target = Path(args.lock) if args.lock else None
@@ -93,7 +94,7 @@ def _import(args: argparse.Namespace) -> int:
         source: BinaryIO = (
             sys.stdin.buffer if args.file == "-" else Path(args.file).open("rb")  # noqa: SIM115
         )
-        with source:
+        with source, archive.naming(args.file):
             brought = bundle.read(source, store)
     except OSError as error:
         raise files.os_error(error, "read", args.file) from error

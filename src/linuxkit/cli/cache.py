@@ -196,6 +196,8 @@ def _push(store: Store, args: argparse.Namespace) -> None:
 def _import(store: Store, file: str, name: str) -> None:
     from linuxkit.oci import archive
 
+    if name:
+        ref.parse(name)  # before much is read
     folder = Path(file)
     for each in (
         archive.read_folder(folder, store, name) if folder.is_dir() else _read(store, file, name)
@@ -208,7 +210,7 @@ def _read(store: Store, file: str, name: str) -> Sequence[Imported]:
 
     try:
         source: BinaryIO = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115
-        with source:
+        with source, archive.naming(file):
             return archive.read(source, store, name)
     except OSError as error:
         raise files.os_error(error, "read", file) from error

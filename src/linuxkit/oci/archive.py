@@ -42,6 +42,18 @@ class Imported(NamedTuple):
     label: str = ""
 
 
+@contextlib.contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Let what is wrong with an archive tell which file that is; "-" is standard input."""
+    try:
+        yield
+    except Error as error:
+        for each in error.all():
+            shown = "standard input" if file == "-" else printable(file)
+            each.message = f"{shown}: {each.message}"
+        raise
+
+
 def read(source: Source, store: Store, name: str = "") -> tuple[Imported, ...]:
     """Import the images of an OCI layout or of ``docker save``, compressed or not, and name them.
 

@@ -88,7 +88,7 @@ class LocalFiles:
                 key = self._key(path, file.fileno())
                 found = kept.find(self._store, key)
                 if found is None:
-                    with events.task("read", str(path)):
+                    with events.task("read", str(path)), archive.naming(str(path)):
                         found = archive.bring(file, self._store)
                     kept.keep(self._store, key, found)
                 return found

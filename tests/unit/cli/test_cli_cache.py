@@ -62,6 +62,20 @@ def test_by_pipes(store, tmp_path, capsysbinary, monkeypatch):
     assert capsysbinary.readouterr().out == b"docker.io/library/amd64:latest\n"
 
 
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"services: []\n", "LK0602"), (b"\x1f\x8bjunk", "LK0615"), (bytes(10240), "LK0327")],
+)
+@pytest.mark.parametrize("verb", ["cache", "bundle"])
+def test_what_is_no_archive_is_named(data, code, verb, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.tar").write_bytes(data)
+    assert main([verb, "import", str(tmp_path / "a.tar")]) in {1, 2}
+    assert f"error: {code} {tmp_path}/a.tar: " in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main([verb, "import", "-"]) in {1, 2}
+    assert f"error: {code} standard input: " in capsys.readouterr().err
+
+
 def test_the_files_of_another_platform(store, tmp_path, capsys):
     words = ["cache", "export", "amd64", "--format", "filesystem", "--outfile", str(tmp_path / "x")]
     assert main([*words, "--platform", "linux/amd64"]) == 0

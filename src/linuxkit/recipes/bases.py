@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from linuxkit.base.where import Where
     from linuxkit.recipes.package import Package
 
 _MAX_DOCKERFILE = 1 << 20
 
 
-def names(package: Package) -> tuple[str, ...]:
-    """The images that the Dockerfile names, in order.  Raises LK0581 where there is none."""
+def names(package: Package) -> Mapping[str, Where]:
+    """The images that the Dockerfile names, in order, and where.  Raises LK0581: there is none."""
     path = package.dockerfile
     try:
         with path.open("rb") as source:
@@ -30,7 +31,7 @@ def names(package: Package) -> tuple[str, ...]:
             hint="a package needs a Dockerfile, or one of `debian:`, `build:`, `kernel:`, `files:`",
             where=package.recipe.where,
         ) from error  # fmt: skip
-    return dockerfile.bases(text, package.arguments())
+    return dockerfile.bases(text, package.arguments(), str(path))
 
 
 def folders(package: Package) -> Mapping[str, Path]:

@@ -7,7 +7,9 @@ is the builder's business.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from linuxkit.base.where import Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,19 +23,28 @@ _COPY = re.compile(r"(?:COPY|ADD)\s+(?:--\S+\s+)*--from=(\S+)", re.IGNORECASE)
 _MOUNT = re.compile(r"--mount=\S*\bfrom=([^,\s]+)")
 _ARG = re.compile(r"ARG\s+(\w+)(?:=(?:\"([^\"]*)\"|'([^']*)'|(\S*)))?", re.IGNORECASE)
 _NOTHING = "scratch"
+_SHOWN = 200  # characters of a line
 
 
-def bases(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
-    """The images that are built upon or copied from, in order, each once.
+class _Instruction(NamedTuple):
+    """One instruction as a whole, and the lines with their numbers that it stands on."""
+
+    text: str
+    lines: tuple[tuple[int, str], ...]
+
+
+def bases(text: str, arguments: Mapping[str, str], file: str) -> dict[str, Where]:
+    """The images that are built upon or copied from, in order, and where ``file`` first names them.
 
     ``arguments`` are those given to the build; they go before what ARG lines say.  Stages of the
     file itself and ``scratch`` are none.
     """
     known: dict[str, str] = {}
     stages: set[str] = {_NOTHING}
-    found: list[str] = []
+    found: dict[str, Where] = {}
     in_stage = False
-    for line in _instructions(text):
+    for instruction in _instructions(text):
+        line = instruction.text
         stated = _ARG.match(line)
         if stated and not in_stage:
             name, *texts = stated.groups()
@@ -44,33 +55,47 @@ def bases(text: str, arguments: Mapping[str, str]) -> tuple[str, ...]:
             in_stage = True
             base = _expand(start[2], known)
             if base.lower() not in stages:
-                found.append(base)
+                found.setdefault(base, _place(start[2], instruction, file))
             if start[3]:
                 stages.add(start[3].lower())
         for other in (*_COPY.findall(line), *_MOUNT.findall(line)):
             base = _expand(other, known)
             if base.lower() not in stages and not base.isdecimal():
-                found.append(base)
-    return tuple(dict.fromkeys(found))
+                found.setdefault(base, _place(other, instruction, file, "(?<=from=)"))
+    return found
 
 
-def _instructions(text: str) -> Iterator[str]:
+def _place(
+    word: str, instruction: _Instruction, file: str, before: str = r"(?<!\S)"
+) -> Where:
+    """Where ``word`` stands in the instruction, as it is written there."""
+    whole = re.compile(rf"{before}{re.escape(word)}(?![^\s,])")
+    for number, line in instruction.lines:
+        found = whole.search(line)
+        if found and len(line) <= _SHOWN:
+            return Where(file, number, found.start() + 1, line, len(word))
+    return Where(file, instruction.lines[0][0])
+
+
+def _instructions(text: str) -> Iterator[_Instruction]:
     """Whole instructions: lines put together, without comments."""
     first = text.split("\n", 1)[0]
     stated = _DIRECTIVE.fullmatch(first.strip())
     escape = stated[1] if stated else "\\"
     part = ""
-    for line in text.splitlines():
+    lines: tuple[tuple[int, str], ...] = ()
+    for number, line in enumerate(text.split("\n"), start=1):
         plain = line.strip()
         if not plain or plain.startswith("#"):
             continue
+        lines = (*lines, (number, line.rstrip()))
         if plain.endswith(escape):
             part += plain[:-1] + " "
             continue
-        yield part + plain
-        part = ""
+        yield _Instruction(part + plain, lines)
+        part, lines = "", ()
     if part:
-        yield part
+        yield _Instruction(part, lines)
 
 
 def _expand(text: str, known: Mapping[str, str]) -> str:

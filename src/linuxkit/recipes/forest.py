@@ -92,8 +92,9 @@ def _needs(one: Package, names: Mapping[str, Path]) -> Iterator[Path]:
         return
     with one.dockerfile.open("rb") as source:
         text = source.read(_MAX_DOCKERFILE).decode(errors="replace")
-    for base in dockerfile.bases(text, one.arguments()):
-        folder = names.get(str(ref.parse(base)))
+    named = dockerfile.bases(text, one.arguments(), str(one.dockerfile))
+    for base, where in named.items():
+        folder = names.get(str(ref.parse(base, where)))
         if folder is not None:
             yield folder
 

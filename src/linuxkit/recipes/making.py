@@ -203,14 +203,17 @@ def _bases(job: _Job, arch: str) -> dict[str, Descriptor]:
     target = Platform("linux", arch)
     known = bases.folders(package)
     found = {}
-    for name in bases.names(package):
-        wanted = ref.parse(name)
+    for name, where in bases.names(package).items():
+        wanted = ref.parse(name, where)
         folder = known.get(str(wanted))
         if folder is not None:
             _make_base(folder, arch, job)
         try:
             found[name] = bench.find(wanted, target)
         except Error as error:
+            error.where = error.where or where
+            if str(wanted) not in error.message:
+                error.message = f"{wanted}: {error.message}"
             beside = bases.neighbour(package, name)
             if beside is not None:
                 error.hint = f"it is made of {beside}: linuxkit pkg build {beside}"

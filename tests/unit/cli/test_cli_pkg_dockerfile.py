@@ -141,6 +141,19 @@ def test_what_to_build_first_and_circles(tree, capsys):
     assert "a → b → a" in said
 
 
+def test_an_image_to_build_upon_that_cannot_be_had_is_pointed_at(tree, capsys):
+    tree.add("lost", upon("lost", "ARG V=2\nFROM scratch AS x\nFROM \\\n  localhost:1/no/such:$V AS y\n"))
+    tree.add("odd", upon("odd", "FROM Not/An:Image:x\n"))
+    tree.commit()
+    assert pkg("build", "lost") == 3
+    said = capsys.readouterr().err.splitlines()
+    place = f"{tree.root}/lost/Dockerfile:4:3"
+    assert said[-4].startswith(f"error: LK0410 {place}: localhost:1/no/such:2: images of localhost:1 cannot be")
+    assert said[-3:-1] == ["    localhost:1/no/such:$V AS y", "    ^^^^^^^^^^^^^^^^^^^^^^"]
+    assert pkg("build", "odd") == 2
+    assert f'error: LK0302 {tree.root}/odd/Dockerfile:1:6: "Not/An:Image:x"' in capsys.readouterr().err
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="buildah is only used as root")
 def test_images_beside_a_dockerfile(tree, hub, monkeypatch, tmp_path):

@@ -29,7 +29,20 @@ CASES = {
 
 @pytest.mark.parametrize("text", CASES)
 def test_bases(text):
-    assert bases(text, {"GIVEN": "yes"}) == CASES[text]
+    assert tuple(bases(text, {"GIVEN": "yes"}, "Dockerfile")) == CASES[text]
+
+
+@pytest.mark.parametrize(("text", "place"), [
+    ("# c\n\nFROM alpine:3", (3, 6, "FROM alpine:3", 8)),
+    ("ARG M=m\nfrom --platform=x \\\n# no\n\t$M AS b\r\n", (4, 2, "\t$M AS b", 2)),
+    ("FROM scratch\nRUN x m \\\n  --mount=from=m,type=bind y", (3, 16, "  --mount=from=m,type=bind y", 1)),
+    ("FROM scratch\nCOPY --from=m m m", (2, 13, "COPY --from=m m m", 1)),
+    ('FROM "m"\nFROM m', (1, 6, 'FROM "m"', 3)),
+    (f"FROM {'m' * 200}", (1, 1, "", 1)),
+])  # fmt: skip
+def test_where_an_image_is_named(text, place):
+    (where,) = bases(text, {}, "d/Dockerfile").values()
+    assert where == ("d/Dockerfile", *place)
 
 
 @pytest.fixture

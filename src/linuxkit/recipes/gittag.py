@@ -29,6 +29,7 @@ _GIT_S = 60
 _TEMPLATE = "{{.Hash}}"
 _HASH = re.compile(r"\{\{-?\s*\.Hash\s*-?\}\}")
 HEAD = "HEAD"
+_COMMIT = "commit the package first: its tag is made of what is committed"
 BUILD_YML = "build.yml"
 _RELEASE = re.compile(r"v[0-9]+\.[0-9]+\.[0-9].*")
 
@@ -124,8 +125,8 @@ def _hash(folder: Path, extra: tuple[str, ...], asked: Asked, *, dirty: bool) ->
 
 
 def revision(folder: Path) -> Revision:
-    """The commit that ``folder`` lies in.  Raises LK0901, LK0902."""
-    if not _is_in_git(folder):
+    """The commit that ``folder`` lies in; all empty before the first.  Raises LK0901, LK0902."""
+    if not _is_in_git(folder) or not _knows(folder, HEAD):
         return Revision()
     commit = _git(folder, "rev-parse", HEAD).strip()
     tags = _git(folder, "tag", "-l", "--points-at", HEAD).split()
@@ -137,8 +138,17 @@ def revision(folder: Path) -> Revision:
 
 
 def _is_in_git(folder: Path) -> bool:
+    return _answers(folder, "--git-dir")
+
+
+def _knows(folder: Path, commit: str) -> bool:
+    """Whether git has the commit; it has no HEAD before the first one."""
+    return _answers(folder, "--verify", "--quiet", f"{commit}^{{tree}}")
+
+
+def _answers(folder: Path, *words: str) -> bool:
     program = proc.find("git", package="git")
-    return proc.attempt([program, "-C", folder, "rev-parse", "--git-dir"], timeout_s=_GIT_S) == 0
+    return proc.attempt([program, "-C", folder, "rev-parse", *words], timeout_s=_GIT_S) == 0
 
 
 def _is_dirty(folder: Path, commit: str) -> bool:
@@ -151,6 +161,11 @@ def _tree_of(folder: Path, commit: str) -> str:
     """The hash of the folder's tree in ``commit``; that of the commit's tree at the top."""
     if commit.startswith("-"):
         raise Error("LK0567", f'"{printable(commit)}" is not a commit')
+    if not _knows(folder, commit):
+        shown = printable(str(folder))
+        if commit == HEAD:
+            raise Error("LK0548", f"git has no commit yet where {shown} lies", hint=_COMMIT)
+        raise Error("LK0567", f'git has no commit "{printable(commit)}" where {shown} lies')
     path = _git(folder, "rev-parse", "--show-prefix").strip().rstrip("/")
     if not path:
         return _git(folder, "rev-parse", f"{commit}^{{tree}}").strip()
@@ -159,7 +174,7 @@ def _tree_of(folder: Path, commit: str) -> str:
         raise Error(
             "LK0548",
             f"git has no {printable(str(folder))} in {printable(commit)}",
-            hint="commit the package first: its tag is made of what is committed",
+            hint=_COMMIT,
         )
     return row[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 
 import pytest
@@ -47,6 +48,28 @@ def test_another_folder_changes_nothing(repository):
     (repository / "shared" / "x").write_text("changed")
     git(repository, "commit", "-qam", "second")
     assert reference(repository / "pkg/web") == before
+
+
+@pytest.mark.parametrize("path", ["pkg/web", "."])
+def test_before_the_first_commit(repository, path):
+    shutil.rmtree(repository / ".git")
+    git(repository, "init", "-q")
+    (repository / "build.yml").write_text("image: top\n")
+    folder = repository / path
+    with pytest.raises(Error, match="git has no commit yet where ") as caught:
+        reference(folder)
+    assert (caught.value.code, caught.value.detail) == ("LK0548", "")
+    assert caught.value.hint.startswith("commit the package first")
+    assert identify(folder, Asked(hash="abc")).reference.endswith(":abc")
+    assert revision(folder) == Revision()
+
+
+@pytest.mark.parametrize("path", ["pkg/web", "."])
+def test_a_commit_that_is_none(repository, path):
+    (repository / "build.yml").write_text("image: top\n")
+    with pytest.raises(Error, match='git has no commit "v9"') as caught:
+        identify(repository / path, Asked(hash_commit="v9"))
+    assert (caught.value.code, caught.value.detail) == ("LK0567", "")
 
 
 @pytest.mark.parametrize("how", ["tracked", "untracked"])

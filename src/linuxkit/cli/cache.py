@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.store import Store
 
+_NAME = "name of an image, or @pkg:NAME"
 _FORMATS = ("oci", "oci-dir", "docker", "filesystem")
 
 
@@ -34,7 +35,7 @@ def configure(parser: Parser) -> None:
     commands.add_parser("ls", help=text, description=text)
     text = "forget images; `cache gc` frees the space that no other takes"
     rm = commands.add_parser("rm", help=text, description=text)
-    rm.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
+    rm.add_argument("name", nargs="+", metavar="NAME", help=_NAME)
     rm.add_argument(
         "--published-only", action="store_true", help="only those that their registry has too"
     )
@@ -51,7 +52,7 @@ def configure(parser: Parser) -> None:
     )  # fmt: skip
     text = "send an image to its registry, with all platforms that it has and artifacts about it"
     push = commands.add_parser("push", help=text, description=text)
-    push.add_argument("name", nargs="+", metavar="NAME", help="name of an image")
+    push.add_argument("name", nargs="+", metavar="NAME", help=_NAME)
     push.add_argument(
         "--remote-name", metavar="NAME", default="", help="send it under this name instead"
     )
@@ -64,7 +65,7 @@ def configure(parser: Parser) -> None:
     load.add_argument("--name", metavar="NAME", default="", help="name for its only image")
     text = "write an image to an archive"
     save = commands.add_parser("export", help=text, description=text)
-    save.add_argument("name", metavar="NAME", help="name of an image")
+    save.add_argument("name", metavar="NAME", help=_NAME)
     save.add_argument(
         "--format", metavar="FORMAT", choices=_FORMATS, default="oci",
         help="oci (the usual one), oci-dir (the same as a folder), docker (for docker load) or "
@@ -217,11 +218,11 @@ def _read(store: Store, file: str, name: str) -> Sequence[Imported]:
 
 
 def _export(store: Store, args: argparse.Namespace) -> None:
-    image = _known(store, args.name)
     wanted = Platform("linux", platform.host().oci)
     if args.platform:
         os_, _, arch = args.platform.partition("/")
         wanted = Platform(os_, *arch.partition("/")[::2])
+    image = _known(store, args.name, wanted.arch)
     if args.format == "oci-dir":
         from linuxkit.oci import export
 
@@ -265,9 +266,13 @@ def _present(store: Store, root: Descriptor) -> Sequence[Platform]:
     return [each for each in offered if image.is_whole(store, root, each)] or offered
 
 
-def _parse(text: str) -> ref.Ref:
-    """The reference of an image in the store or a registry.  Raises LK0302, LK0113."""
-    asked = ref.parse(text)
+def _parse(text: str, arch: str = "") -> ref.Ref:
+    """The reference of an image in the store or a registry, or of the stock package ``@pkg:NAME``
+    for ``arch`` (else this machine's).  Raises LK0302, LK0113, LK0501.
+    """  # noqa: D205
+    from linuxkit.recipes.stock import Shelf
+
+    asked = ref.parse(Shelf().named(text, arch or platform.host().oci))
     if asked.is_local:
         raise Error(
             "LK0113",
@@ -277,9 +282,9 @@ def _parse(text: str) -> ref.Ref:
     return asked
 
 
-def _known(store: Store, text: str) -> tuple[str, Descriptor]:
+def _known(store: Store, text: str, arch: str = "") -> tuple[str, Descriptor]:
     """The stored name that the user means, with ``latest`` if that is the one there."""
-    asked = _parse(text)
+    asked = _parse(text, arch)
     names = [str(asked)]
     if not asked.tag and not asked.digest:
         names.append(str(asked._replace(tag="latest")))
@@ -287,4 +292,7 @@ def _known(store: Store, text: str) -> tuple[str, Descriptor]:
         found = store.find(name)
         if found is not None:
             return name, found
-    raise Error("LK0401", f"the store has no {asked}", hint="linuxkit cache ls lists what it has")
+    hint = "linuxkit cache ls lists what it has"
+    if text.startswith(ref.PACKAGE):
+        hint = f"`linuxkit pkg build {text.removeprefix(ref.PACKAGE)}` makes it; {hint}"
+    raise Error("LK0401", f"the store has no {asked}", hint=hint)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from linuxkit.oci.ref import Ref
 
 _YAML = (".yml", ".yaml")
-_PACKAGE = "@pkg:"
 _MISSING = 1
 
 
@@ -90,9 +89,7 @@ def _reference(text: str, opened: Project) -> Wanted:
     from linuxkit.oci import ref
     from linuxkit.recipes.stock import Shelf
 
-    if text.startswith(_PACKAGE):
-        text = Shelf().reference(text.removeprefix(_PACKAGE), opened.arch)
-    return Wanted(ref.parse(text), None)
+    return Wanted(ref.parse(Shelf().named(text, opened.arch)), None)
 
 
 def _lines(each: Explanation) -> Iterator[str]:

@@ -152,8 +152,7 @@ def _configuration(name: str, arch: str, store: Store, args: argparse.Namespace)
     from linuxkit.oci.model import Platform
     from linuxkit.recipes.stock import Shelf
 
-    stock = name.removeprefix("@pkg:")
-    asked = Shelf().reference(stock, arch) if stock != name else name
+    asked = Shelf().named(name, arch)
     sources = linuxkit.default_sources(
         store, mirrors=args.mirror, certs=args.cert_file, logins=args.registry_creds
     )

@@ -25,6 +25,7 @@ _NAME_LIMIT = 255
 _TAG_LIMIT = 128
 _LAST_PORT = 65535
 _HUB = "docker.io"
+PACKAGE = "@pkg:"  # begins what stands for a reference in a YAML, and is none itself
 _SCHEMES = ("oci:", "tar:")
 
 
@@ -82,6 +83,8 @@ def _parse(text: str) -> Ref:
         return _local(text)
     if not text:
         _refuse("it is empty", "write a name such as linuxkit/init:v1.2")
+    if text.startswith(PACKAGE):
+        _refuse("it names a stock package", "write what it stands for, as `linuxkit pkg ls` tells")
     if any(c.isspace() or not c.isprintable() for c in text):
         _refuse("it holds white space or control characters", "take them out")
     if "://" in text:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from linuxkit.base import files, resources
 from linuxkit.base.errors import Error, printable, suggestion
-from linuxkit.oci import model
+from linuxkit.oci import model, ref
 from linuxkit.recipes import prebuilt, tag
 from linuxkit.recipes.debian import lock as locks
 
@@ -131,6 +131,11 @@ class Shelf:
         if key not in self._tags:
             self._tags[key] = tag.compute(folder, self.lock, arch)
         return tag.reference(name, self._tags[key])
+
+    def named(self, text: str, arch: str) -> str:
+        """``text``, and for ``@pkg:NAME`` what that stands for.  Raises as :meth:`reference`."""
+        name = text.removeprefix(ref.PACKAGE)
+        return text if name == text else self.reference(name, arch)
 
     def debs(self, name: str, arch: str) -> tuple[Deb, ...]:
         """What the lock names for ``name`` on ``arch``, to build with and to build of.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, raise_all
+from linuxkit.oci import ref
 from linuxkit.spec import check, expand, local, patches
 from linuxkit.spec.decode import collect
 from linuxkit.spec.documents import Gatherer
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from linuxkit.spec.inputs import Remote
     from linuxkit.spec.node import Node
 
-_PACKAGE = "@pkg:"
 
 
 def load(
@@ -109,12 +109,12 @@ def _resolve_packages(
     root: Node, base: Path, packages: PackageResolver | None, errors: list[Error]
 ) -> None:
     for scalar in scalars(root):
-        if not scalar.value.startswith(_PACKAGE):
+        if not scalar.value.startswith(ref.PACKAGE):
             continue
         if packages is None:
             errors.append(expand.no_packages(scalar.where))
             continue
-        wanted = scalar.value.removeprefix(_PACKAGE)
+        wanted = scalar.value.removeprefix(ref.PACKAGE)
         try:
             scalar.value = packages.reference(wanted, base=base, where=scalar.where)
         except Error as error:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tarfile
 
 import pytest
 
+from linuxkit.base import platform
 from linuxkit.cli.main import main
 from linuxkit.oci import inventory
 from linuxkit.oci.image import closure, open_image
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
+from linuxkit.recipes.stock import Shelf
 from support.images import image
 
 
@@ -60,6 +63,29 @@ def test_by_pipes(store, tmp_path, capsysbinary, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert main(["cache", "--cache", str(tmp_path / "new"), "import", "-"]) == 0
     assert capsysbinary.readouterr().out == b"docker.io/library/amd64:latest\n"
+
+
+def test_a_stock_package_is_meant_by_its_short_name(store, tmp_path, capsys):
+    arch, out = platform.host().oci, tmp_path / "x.tar"
+    words = ["cache", "export", "@pkg:sysctl", "--format", "filesystem", "--outfile", str(out)]
+    full = Shelf().reference("sysctl", arch)
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert f"LK0401 the store has no {full}" in said
+    assert "`linuxkit pkg build sysctl` makes it" in said
+    image(store, full, {"a": "b"}, arch=arch)
+    assert main(words) == 0
+    with tarfile.open(out) as made:
+        assert made.extractfile("a").read() == b"b"
+    other = next(each for each in platform.names() if each != arch)
+    assert main([*words, "--platform", f"linux/{other}"]) == 1
+    assert f"LK0401 the store has no {Shelf().reference('sysctl', other)}" in capsys.readouterr().err
+    assert main(["cache", "export", "@pkg:sysctI", "--outfile", "-"]) == 2
+    assert 'did you mean "sysctl"?' in capsys.readouterr().err
+    assert main(["cache", "rm", "@pkg:sysctl"]) == 0
+    assert store.find(full) is None
+    assert main(["cache", "pull", "@pkg:sysctl"]) == 1
+    assert "is a stock package, which lies in no registry" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ BAD = {
     "a" * 238: "the name has 256 characters",
     ":tag": "it has no name",
     f"@{SHA}": "it has no name",
+    "@pkg:init": "it names a stock package",
     "a@": '"" is not a digest',
     "a@sha256:abc": '"sha256:abc" is not a digest',
     f"a@{SHA.upper()}": "is not a digest",

@@ -8,6 +8,17 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
 
 
+def package() -> Path:
+    """The folder of this very program."""
+    return _PACKAGE
+
+
+def checkout() -> Path | None:
+    """The git checkout that this program runs from, if it does."""
+    is_ours = _PACKAGE.parent.name == "src" and (_CHECKOUT / ".git").exists()
+    return _CHECKOUT if is_ours else None
+
+
 def packages() -> Path:
     """The folder of stock package recipes."""
     shipped = _PACKAGE / "data" / "packages"

@@ -105,7 +105,8 @@ EXAMPLES = {
     "tools path": (("tools path fat", "a folder with mkfs.fat and mtools"),),
     "tools lock": (("tools lock", "after a change in tools/"),),
     "completion": (("completion bash", "print the script for bash"),),
-    "version": (("version --short", "the number alone"),),
+    "version": (("version --short", "the number alone"),
+                ("version --commit", "for the report of a defect")),
 }  # fmt: skip
 
 

@@ -128,12 +128,12 @@ def revision(folder: Path) -> Revision:
     """The commit that ``folder`` lies in; all empty before the first.  Raises LK0901, LK0902."""
     if not _is_in_git(folder) or not _knows(folder, HEAD):
         return Revision()
-    commit = _git(folder, "rev-parse", HEAD).strip()
-    tags = _git(folder, "tag", "-l", "--points-at", HEAD).split()
+    commit = git(folder, "rev-parse", HEAD).strip()
+    tags = git(folder, "tag", "-l", "--points-at", HEAD).split()
     form = ("--abbrev=12", "--date=format-local:%Y%m%d%H%M%S", "--format=%cd-%h")
-    dated = _git(folder, "--no-pager", "show", "--quiet", *form, HEAD).strip()
+    dated = git(folder, "--no-pager", "show", "--quiet", *form, HEAD).strip()
     version = next((tag for tag in sorted(tags) if _RELEASE.fullmatch(tag)), f"v0.0.0-{dated}")
-    time_s = int(_git(folder, "--no-pager", "show", "--quiet", "--format=%ct", HEAD))
+    time_s = int(git(folder, "--no-pager", "show", "--quiet", "--format=%ct", HEAD))
     return Revision(commit, version, tags[0] if len(tags) == 1 else "", time_s)
 
 
@@ -154,7 +154,7 @@ def _answers(folder: Path, *words: str) -> bool:
 def _is_dirty(folder: Path, commit: str) -> bool:
     """Whether there are changes; no commit but the last one can have any."""
     words = ("status", "--porcelain", "--untracked-files=all", "--", ".")
-    return commit == HEAD and bool(_git(folder, *words).strip())
+    return commit == HEAD and bool(git(folder, *words).strip())
 
 
 def _tree_of(folder: Path, commit: str) -> str:
@@ -166,10 +166,10 @@ def _tree_of(folder: Path, commit: str) -> str:
         if commit == HEAD:
             raise Error("LK0548", f"git has no commit yet where {shown} lies", hint=_COMMIT)
         raise Error("LK0567", f'git has no commit "{printable(commit)}" where {shown} lies')
-    path = _git(folder, "rev-parse", "--show-prefix").strip().rstrip("/")
+    path = git(folder, "rev-parse", "--show-prefix").strip().rstrip("/")
     if not path:
-        return _git(folder, "rev-parse", f"{commit}^{{tree}}").strip()
-    row = _git(folder, "ls-tree", "--full-tree", commit, "--", path).split()
+        return git(folder, "rev-parse", f"{commit}^{{tree}}").strip()
+    row = git(folder, "ls-tree", "--full-tree", commit, "--", path).split()
     if len(row) < 3:  # noqa: PLR2004 - mode, kind, hash, name
         raise Error(
             "LK0548",
@@ -191,13 +191,13 @@ def _contents_hash(folder: Path) -> str:
 def _files(folder: Path) -> Iterator[Path]:
     """Tracked files, then those that are not and are not ignored; regular ones that are there."""
     for words in (("ls-files", "-z"), ("ls-files", "-z", "--others", "--exclude-standard")):
-        for name in _git(folder, *words, "--", ".").split("\0"):
+        for name in git(folder, *words, "--", ".").split("\0"):
             path = folder / name
             if name and path.exists() and stat.S_ISREG(os.lstat(path).st_mode):
                 yield path
 
 
-def _git(folder: Path, *words: str) -> str:
+def git(folder: Path, *words: str) -> str:
     """What git says; its own configuration is read, a pager or a prompt never comes up."""
     program = proc.find("git", package="git")
     env = {"HOME": os.environ.get("HOME", "/"), "GIT_TERMINAL_PROMPT": "0"}

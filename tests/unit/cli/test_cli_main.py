@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -266,6 +268,32 @@ def test_json_errors():
     done = linuxkit("--json", "run", "/nonexistent/x")
     assert done.returncode == 2
     assert done.stderr.startswith('{"event": "error", "code": "LK0801"')
+
+
+def test_the_commit_of_a_checkout():
+    """Here, with changes or without; there are no others that tests could make without harm."""
+    try:
+        words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        commit = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = ""
+    assert linuxkit("version", "--commit").stdout == f"linuxkit {__version__}\ncommit {commit or 'unknown'}\n"
+    assert linuxkit("version", "--commit", "--short").stdout == f"{__version__}\n{commit or 'unknown'}\n"
+    told = json.loads(linuxkit("version", "--commit", "--json").stdout)
+    assert told == {"version": __version__, "commit": commit or None}
+
+
+def test_the_commit_of_what_pip_has_installed(tmp_path):
+    shutil.copytree(ROOT / "src/linuxkit", tmp_path / "linuxkit", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    words, env = ["version", "--commit", "--short"], {"PYTHONPATH": str(tmp_path)}
+    assert linuxkit(*words, env=env, cwd=tmp_path).stdout == f"{__version__}\nunknown\n"
+    about = tmp_path / f"linuxkit-{__version__}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: linuxkit\nVersion: {__version__}\n")
+    assert linuxkit(*words, env=env, cwd=tmp_path).stdout == f"{__version__}\nunknown\n"
+    from_git = {"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "12ab"}}
+    (about / "direct_url.json").write_text(json.dumps(from_git))
+    assert linuxkit(*words, env=env, cwd=tmp_path).stdout == f"{__version__}\n12ab\n"
 
 
 def test_starting_is_quick():

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, cast
 import linuxkit
 from linuxkit.base import files, platform
 from linuxkit.base.errors import Error, printable
-from linuxkit.cli import housekeeping, render
+from linuxkit.cli import housekeeping, render, results
 from linuxkit.oci import ref
 from linuxkit.oci.model import Platform
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from linuxkit.cli.arguments import Parser
     from linuxkit.oci.archive import Imported
     from linuxkit.oci.model import Descriptor
     from linuxkit.oci.store import Store
+
+    _Result = tuple[Mapping[str, object], str]
 
 _NAME = "name of an image, or @pkg:NAME"
 _FORMATS = ("oci", "oci-dir", "docker", "filesystem")
@@ -100,11 +102,11 @@ def main(args: argparse.Namespace) -> int:
     elif args.command == "clean":
         return housekeeping.clean(store, args)
     elif args.command == "pull":
-        _pull(store, args)
+        results.tell(_pull(store, args), as_json=args.json)
     elif args.command == "push":
-        _push(store, args)
+        results.tell(_push(store, args), as_json=args.json)
     elif args.command == "import":
-        _import(store, args.file, args.name)
+        results.tell(_import(store, args.file, args.name), as_json=args.json)
     else:
         _export(store, args)
     return 0
@@ -149,7 +151,7 @@ def _cells(row: dict[str, object]) -> tuple[str, ...]:
     return printable(str(row["name"])), str(row["digest"]), platforms, size, age
 
 
-def _pull(store: Store, args: argparse.Namespace) -> None:
+def _pull(store: Store, args: argparse.Namespace) -> Iterator[_Result]:
     from linuxkit.sources.registry import Registries
 
     registries = Registries(
@@ -161,12 +163,14 @@ def _pull(store: Store, args: argparse.Namespace) -> None:
         asked = _parse(text)
         if not asked.tag and not asked.digest:
             asked = asked._replace(tag="latest")
+        digest = ""  # of all platforms, if it is an index
         for arch in arches:
             found = registries.find(asked, Platform("linux", arch))
             if found is None:
                 raise Error("LK0401", f"{asked} is a stock package, which lies in no registry")
             _name_arch(store, asked, found, Platform("linux", arch))
-        print(asked)
+            digest = found.digest
+        yield {"name": str(asked), "digest": digest}, str(asked)
 
 
 def _name_arch(store: Store, asked: ref.Ref, root: Descriptor, wanted: Platform) -> None:
@@ -178,7 +182,7 @@ def _name_arch(store: Store, asked: ref.Ref, root: Descriptor, wanted: Platform)
         store.set_name(name, image.open_image(store, root, wanted).descriptor)
 
 
-def _push(store: Store, args: argparse.Namespace) -> None:
+def _push(store: Store, args: argparse.Namespace) -> Iterator[_Result]:
     from linuxkit.oci import push, registry
 
     if args.remote_name and len(args.name) > 1:
@@ -191,10 +195,11 @@ def _push(store: Store, args: argparse.Namespace) -> None:
         target = _parse(args.remote_name or name)
         source = ref.parse(name).name
         sent = push.push(client, root, target, store, override=args.override, source=source)
-        print(f"{target}  {root.digest}" + ("" if sent else "  (was there)"))
+        line = f"{target}  {root.digest}" + ("" if sent else "  (was there)")
+        yield {"name": str(target), "digest": root.digest, "sent": sent}, line
 
 
-def _import(store: Store, file: str, name: str) -> None:
+def _import(store: Store, file: str, name: str) -> Iterator[_Result]:
     from linuxkit.oci import archive
 
     if name:
@@ -203,7 +208,7 @@ def _import(store: Store, file: str, name: str) -> None:
     for each in (
         archive.read_folder(folder, store, name) if folder.is_dir() else _read(store, file, name)
     ):
-        print(each.name)
+        yield {"name": each.name, "digest": each.descriptor.digest}, each.name
 
 
 def _read(store: Store, file: str, name: str) -> Sequence[Imported]:

@@ -8,13 +8,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from linuxkit.base.errors import Error, printable
+from linuxkit.cli import results
 from linuxkit.cli.render import columns
 from linuxkit.cli.render import size as shown
 from linuxkit.recipes.tag import REGISTRY
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from linuxkit.cli.arguments import Parser
     from linuxkit.oci.fsck import Checked, Finding
@@ -172,14 +173,23 @@ def clean(store: Store, args: argparse.Namespace) -> int:
 
 def remove(store: Store, names: Iterable[str], args: argparse.Namespace) -> int:
     """Forget names; with ``--published-only`` those whose registry has the same image."""
+    forgotten = _forgotten(store, names, args)
+    if args.json or args.published_only:
+        found = (({"name": name}, printable(name)) for name in forgotten)
+        results.tell(found, as_json=args.json)
+    else:
+        list(forgotten)
+    return 0
+
+
+def _forgotten(
+    store: Store, names: Iterable[str], args: argparse.Namespace
+) -> Iterator[str]:
     from linuxkit.oci import origin, referrers
 
     client = _client(args) if args.published_only else None
     for name in names:
-        root = store.find(name)
-        if client is None:
+        root = store.find(name) if client and not name.startswith(_MADE) else None
+        if client is None or (root is not None and origin.has(client, name, root)):
             referrers.forget(store, name)
-        elif root is not None and not name.startswith(_MADE) and origin.has(client, name, root):
-            referrers.forget(store, name)
-            print(printable(name))
-    return 0
+            yield name

@@ -10,6 +10,7 @@ import linuxkit
 from linuxkit.base import files, platform
 from linuxkit.base.errors import Error
 from linuxkit.build import kconfig
+from linuxkit.cli import results
 from linuxkit.tree.entry import Kind
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from linuxkit.recipes.hardening import Finding, Score
 
 _OURS = "@pkg:kernel-hardened"
+_CONFIG_JSON = (
+    ".\nWith --json a list of objects: name, value, reason, file and line of each symbol; without\n"
+    "FLAVOUR: flavour and its parts"
+)
 _CONFIG = "config"  # where kernel images keep it
 
 
@@ -28,7 +33,7 @@ def configure(parser: Parser) -> None:
     """Add the commands and their flags."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     text = "print what one of our kernels asks of Kconfig, and why; without FLAVOUR, list them"
-    config = commands.add_parser("config", help=text, description=text)
+    config = commands.add_parser("config", help=text, description=f"{text}{_CONFIG_JSON}")
     config.add_argument("flavour", metavar="FLAVOUR", nargs="?", default="", help="such as cloud")
     config.add_argument(
         "--arch", metavar="ARCH", default="", help="architecture (default: this machine's)"
@@ -82,15 +87,15 @@ def _config(flavour: str, arch: str, *, as_json: bool) -> int:
     from linuxkit.recipes import fragments
 
     config = fragments.folder()
-    if not flavour:
-        print("\n".join(fragments.flavours(config)))
-        return 0
-    lines = fragments.read(config, arch, flavour)
-    if as_json:
-        print(json.dumps([line._asdict() for line in lines], indent=1))
-        return 0
-    for line in lines:
-        print(f"CONFIG_{line.name}={line.value}  # {line.reason} ({line.place})")
+    if flavour:
+        found = [
+            (line._asdict(), f"CONFIG_{line.name}={line.value}  # {line.reason} ({line.place})")
+            for line in fragments.read(config, arch, flavour)
+        ]
+    else:
+        listed = fragments.flavours(config).items()
+        found = [({"flavour": name, "parts": list(parts)}, name) for name, parts in listed]
+    results.tell(found, as_json=as_json)
     return 0
 
 

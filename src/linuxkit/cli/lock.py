@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import linuxkit
 from linuxkit.base import files, platform
 from linuxkit.base.errors import Error
-from linuxkit.cli import inputs
+from linuxkit.cli import inputs, results
 from linuxkit.cli import project as projects
 
 if TYPE_CHECKING:
@@ -100,7 +99,5 @@ def _desk(args: argparse.Namespace, store: linuxkit.Store) -> Desk:
 
 
 def _tell(args: argparse.Namespace, path: Path, lines: Sequence[str]) -> None:
-    if args.json:
-        print(json.dumps({"lock": str(path), "changes": list(lines)}, ensure_ascii=False))
-    elif not args.quiet or args.check:
-        print("\n".join(lines) if lines else "no changes")
+    if args.json or args.check or not args.quiet:
+        results.tell_changes(str(path), lines, as_json=args.json, none="no changes")

@@ -32,6 +32,8 @@ def markdown() -> str:
         "",
         *_table(a for a in program.parser_for("version").actions() if _is_global(a)),
         "",
+        "`--json` changes nothing where the output is a file for others: of `new`, `completion`.",
+        "",
         "## Exit statuses",
         "",
         "| Status | Means |",

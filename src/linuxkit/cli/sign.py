@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import linuxkit
 from linuxkit.base import files
 from linuxkit.base.errors import Error
-from linuxkit.cli import inputs
+from linuxkit.cli import inputs, results
 from linuxkit.oci import ref
 from linuxkit.oci.model import Platform
 
@@ -41,16 +41,18 @@ def main(args: argparse.Namespace) -> int:
     if args.generate_key:
         if args.name or args.key:
             raise Error("LK0114", "--generate-key goes with nothing else")
-        return _generate(Path(args.generate_key))
+        return _generate(Path(args.generate_key), as_json=args.json)
     if not args.name or not args.key:
         raise Error("LK0113", "write the NAME of an image and --key FILE")
     key = read_key(Path(args.key))
-    for text in args.name:
-        _sign(args, ref.parse(text), key)
+    results.tell((_sign(args, ref.parse(text), key) for text in args.name), as_json=args.json)
     return 0
 
 
-def _sign(args: argparse.Namespace, name: ref.Ref, key: PrivateKey) -> None:
+def _sign(
+    args: argparse.Namespace, name: ref.Ref, key: PrivateKey
+) -> tuple[dict[str, object], str]:
+    """Sign one image; where the signature is."""
     from linuxkit.oci import registry, signatures
     from linuxkit.sources.registry import Registries
 
@@ -66,7 +68,8 @@ def _sign(args: argparse.Namespace, name: ref.Ref, key: PrivateKey) -> None:
         signatures.fetch(client, name, root.digest, store)
         signatures.add(store, name, root.digest, key)
         signatures.send(client, name, root.digest, store)
-    print(f"{name.name}:{signatures.tag(root.digest)}")
+    place = f"{name.name}:{signatures.tag(root.digest)}"
+    return {"name": str(name), "digest": root.digest, "signature": place}, place
 
 
 def read_key(path: Path) -> PrivateKey:
@@ -80,7 +83,7 @@ def read_key(path: Path) -> PrivateKey:
     return PrivateKey(data, str(path), os.environ.get(PASSWORD, ""))
 
 
-def _generate(path: Path) -> int:
+def _generate(path: Path, *, as_json: bool) -> int:
     from linuxkit.oci import keys
 
     public = path.with_name(f"{path.name}.pub")
@@ -90,5 +93,5 @@ def _generate(path: Path) -> int:
     private_pem, public_pem = keys.generate(os.environ.get(PASSWORD, ""))
     files.write(path, private_pem, mode=0o600)
     files.write(public, public_pem)
-    print(f"{path}\n{public}")
+    results.tell([({"file": str(each)}, str(each)) for each in (path, public)], as_json=as_json)
     return 0

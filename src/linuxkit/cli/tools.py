@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import linuxkit
 from linuxkit.base import files
 from linuxkit.base.errors import Error, raise_all, suggestion
-from linuxkit.cli import build, render
+from linuxkit.cli import build, render, results
 from linuxkit.recipes import toolroot
 
 if TYPE_CHECKING:
@@ -45,13 +45,14 @@ def main(args: argparse.Namespace) -> int:
 
     store = linuxkit.open_store(args.cache or None)
     if args.command == "lock":
-        return _lock(store)
+        return _lock(store, as_json=args.json)
     tools = toolroot.ToolRoot(store, pool_of(store))
     if args.command == "ls":
         return _ls(tools, as_json=args.json)
-    for folder in _folders(tools, [args.name] if args.command == "path" else args.name):
-        if args.command == "path":
-            print(folder)
+    folders = _folders(tools, [args.name] if args.command == "path" else args.name)
+    if args.command == "path" or args.json:
+        found = [({"folder": str(folder)}, str(folder)) for folder in folders]
+        results.tell(found, as_json=args.json)
     return 0
 
 
@@ -90,7 +91,7 @@ def _folders(tools: ToolRoot, names: list[str]) -> list[Path]:
     return [tools.root(tool, arch) for tool, arch in known if not names or tool in names]
 
 
-def _lock(store: Store) -> int:
+def _lock(store: Store, *, as_json: bool) -> int:
     from linuxkit.recipes import recipe, relock
     from linuxkit.recipes.debian import lock as locks
     from linuxkit.sources.packages import bench_of
@@ -99,7 +100,9 @@ def _lock(store: Store) -> int:
     old = locks.load(shelf.lock_path) if shelf.lock_path.exists() else locks.EMPTY
     recipes = [recipe.load(shelf.path(name)) for name in shelf.names()]
     refreshed = relock.refresh(old, recipes, toolroot.ARCHES, bench_of(store))
-    print("\n".join(relock.differences(old, refreshed.lock)) or "no package changes")
+    lines = relock.differences(old, refreshed.lock)
+    place = str(shelf.lock_path)
+    results.tell_changes(place, lines, as_json=as_json, none="no package changes")
     files.write(shelf.lock_path, locks.encode(refreshed.lock))
     raise_all(refreshed.failures)
     return 0

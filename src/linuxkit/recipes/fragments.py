@@ -28,7 +28,13 @@ class Line(NamedTuple):
     name: str
     value: str
     reason: str
-    place: str  # FILE:LINE, below ``config`` or else below the folder of packages
+    file: str  # below ``config`` or else below the folder of packages
+    line: int
+
+    @property
+    def place(self) -> str:
+        """Where it is asked for, as FILE:LINE."""
+        return f"{self.file}:{self.line}"
 
 
 def folder() -> Path:
@@ -99,7 +105,7 @@ def _lines(config: Path, path: Path) -> Iterator[Line]:
                 "LK0571", f"{name}:{number} is not CONFIG_NAME=VALUE with a reason",
                 hint="write: CONFIG_NAME=VALUE  # why",
             )  # fmt: skip
-        yield Line(found[1], found[2], found[3], f"{name}:{number}")
+        yield Line(found[1], found[2], found[3], name, number)
 
 
 def _text(path: Path) -> str:

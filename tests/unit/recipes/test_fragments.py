@@ -68,7 +68,8 @@ def test_the_last_line_about_a_symbol_counts(parts):
     (parts / "amd64" / "cloud.config").write_text('CONFIG_LSM="x # y"  # why\nCONFIG_PCI=n # no\n')
     found = {line.name: line for line in fragments.read(parts, "amd64", "cloud")}
     assert found["LSM"].value == '"x # y"'
-    assert found["PCI"] == ("PCI", "n", "no", "amd64/cloud.config:2")
+    assert found["PCI"] == ("PCI", "n", "no", "amd64/cloud.config", 2)
+    assert found["PCI"].place == "amd64/cloud.config:2"
     argv = ["sh", shutil.copy(CONFIG.parent / "merge.sh", parts.parent), "amd64", "cloud"]
     merged = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
     assert 'CONFIG_LSM="x # y"' in merged

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from linuxkit.base import files, platform
 from linuxkit.base.errors import Error, raise_all
+from linuxkit.cli import results
 from linuxkit.cli.packages import identity
 from linuxkit.oci.store import Store, default_root
 from linuxkit.recipes import gittag, stock
@@ -114,7 +115,7 @@ def _refresh(
         bench = bench_of(store, [Path(name) for name in args.keyring], suites)
         refreshed = relock.refresh(old, recipes, arches, bench)
     lines = relock.differences(old, refreshed.lock)
-    print("\n".join(lines) if lines else "no package changes")
+    results.tell_changes(str(place), lines, as_json=args.json, none="no package changes")
     if not args.check:
         files.write(place, locks.encode(refreshed.lock))
     elif lines:

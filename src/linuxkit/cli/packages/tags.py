@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from linuxkit.cli import results
 from linuxkit.cli.packages import identity
 from linuxkit.oci.store import Store, default_root
 
@@ -63,11 +64,14 @@ def _index(args: argparse.Namespace) -> int:
 
     asked = identity.asked(args)
     asking = client(args)
-    for word in args.folder:
+
+    def indexed(word: str) -> tuple[dict[str, object], str]:
         found = gittag.identify(identity.folder(word, asked.build_yml), asked)
         name = ref.parse(found.reference)
-        platforms = publish.index(asking, name)
-        print(f"{name}  {', '.join(map(str, platforms))}")
+        platforms = [str(each) for each in publish.index(asking, name)]
+        return {"name": str(name), "platforms": platforms}, f"{name}  {', '.join(platforms)}"
+
+    results.tell(map(indexed, args.folder), as_json=args.json)
     return 0
 
 
@@ -85,5 +89,5 @@ def _remote_tag(args: argparse.Namespace) -> int:
     else:
         store = Store(Path(args.cache) if args.cache else default_root())
         publish.copy(asking, source, target, store)
-    print(target)
+    results.tell([({"name": str(target)}, str(target))], as_json=args.json)
     return 0

@@ -64,7 +64,8 @@ _ENVIRONMENT = (
     ("REGISTRY_AUTH_FILE", "the only file of logins, when set"),
     ("LINUXKIT_QEMU_ACCEL", "acceleration of `run`, when `--accel` is not given"),
     ("LINUXKIT_DEBUG", "when set, a defect shows where in the program it is"),
-    ("NO_COLOR", "when set, nothing is coloured"),
+    ("NO_COLOR", "when set, and not to nothing, nothing is coloured"),
+    ("TERM", "when `dumb` or not set, nothing is coloured and no bars are drawn"),
 )
 
 

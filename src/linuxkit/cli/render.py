@@ -35,9 +35,14 @@ def reporter(given: Globals) -> Lines:
     """The reporter that suits the flags and the terminal."""
     if given.json:
         return json_lines()
-    if given.verbose > _QUIET and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if given.verbose > _QUIET and sys.stderr.isatty() and not _is_dumb():
         return Bars(given.verbose)
     return Lines(given.verbose)
+
+
+def _is_dumb() -> bool:
+    """Whether the terminal is one that shows escape sequences instead of obeying them."""
+    return (os.environ.get("TERM") or "dumb") == "dumb"
 
 
 def plain() -> Lines:
@@ -100,7 +105,7 @@ class Lines:
         self._lock = threading.RLock()
         self._tasks: dict[int, tuple[events.Started, float]] = {}
         terminal = self._stream.isatty()
-        self._colour = terminal and not os.environ.get("NO_COLOR")
+        self._colour = terminal and not _is_dumb() and not os.environ.get("NO_COLOR")
         # A guest may have put the terminal into raw mode; otherwise the return does no harm.
         self._newline = "\r\n" if terminal else "\n"
 

@@ -159,14 +159,23 @@ def test_the_choice_of_reporter(monkeypatch, given, terminal, kind):
 
 
 def test_colour_only_on_terminals_and_not_when_unwanted(monkeypatch):
-    stream = Terminal()
+    def said() -> str:
+        stream = Terminal()
+        Lines(1, stream).errors(ERROR)
+        return stream.getvalue()
+
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    Lines(1, stream).errors(ERROR)
-    assert "\x1b[1;31merror:\x1b[0m" in stream.getvalue()
+    assert "\x1b[1;31merror:\x1b[0m" in said()
+    monkeypatch.setenv("NO_COLOR", "")
+    assert "\x1b" in said()
     monkeypatch.setenv("NO_COLOR", "1")
-    stream = Terminal()
-    Lines(1, stream).errors(ERROR)
-    assert "\x1b" not in stream.getvalue()
+    assert "\x1b" not in said()
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in said()
+    monkeypatch.delenv("TERM")
+    assert "\x1b" not in said()
 
 
 def test_quick_work_draws_no_bar_and_loads_no_library():

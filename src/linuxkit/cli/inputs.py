@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import linuxkit
 from linuxkit.base import events, platform
 from linuxkit.base.errors import Error, printable
+from linuxkit.spec.inputs import LIMIT
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +64,7 @@ def _stdin(args: argparse.Namespace) -> bytes | None:
     if "-" not in args.files:
         return None
     if not hasattr(args, "stdin"):
-        args.stdin = sys.stdin.buffer.read()
+        args.stdin = sys.stdin.buffer.read(LIMIT + 1)  # one more shows that it is too long
     found: bytes = args.stdin
     return found
 

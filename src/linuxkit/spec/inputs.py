@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from linuxkit.base.errors import Error, printable
 from linuxkit.base.files import os_error
 from linuxkit.spec import yaml
+from linuxkit.spec.node import Source
 
 if TYPE_CHECKING:
     from linuxkit.base.where import Where
 
 STDIN = "-"
-_LIMIT = 4 * yaml.TEXT_LIMIT  # bytes; a character has at most four
+LIMIT = 4 * yaml.TEXT_LIMIT  # bytes; a character has at most four
 _REMOTE = ("http://", "https://")
 
 
@@ -88,18 +89,25 @@ class Input(NamedTuple):
         return Input(joined)
 
     def read(self, *, stdin: bytes | None, remote: Remote, where: Where | None = None) -> str:
-        """The text.  Raises LK0201 (not UTF-8), LK0210 (not there), and what ``remote`` raises."""
+        """The text.
+
+        Raises LK0201 (not UTF-8), LK0202 (too long), LK0210 (not there) and what ``remote`` raises.
+        """
         if self.address == STDIN:
-            return yaml.decode_text(stdin or b"", self.name)
-        if not self.is_url:
-            return yaml.decode_text(_read_file(Path(self.address)), self.name)
-        return yaml.decode_text(remote.read(self.address, limit=_LIMIT, where=where), self.name)
+            data = stdin or b""
+        elif self.is_url:
+            data = remote.read(self.address, limit=LIMIT, where=where)
+        else:
+            data = _read_file(Path(self.address))
+        if len(data) > LIMIT:  # it may end inside a character
+            raise yaml.too_long(Source(self.name, ""))
+        return yaml.decode_text(data, self.name)
 
 
 def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_LIMIT + 1)
+            return file.read(LIMIT + 1)
     except FileNotFoundError:
         raise Error("LK0210", f"there is no file {path}", hint=_similar(path)) from None
     except IsADirectoryError:

@@ -51,16 +51,20 @@ def parse(text: str, file: str) -> Node:
     text = text.removeprefix("\ufeff")
     source = Source(file, text)
     if len(text) > TEXT_LIMIT:
-        raise Error(
-            "LK0202", f"{file} has more than {TEXT_LIMIT >> 20} Mi characters",
-            where=source.where(1, 1),
-        )  # fmt: skip
+        raise too_long(source)
     _check_characters(source)
     composer = _Composer(source)
     actions = composer.actions()
     for event in _events(source):
         actions[type(event).__name__](event)
     return composer.finish()
+
+
+def too_long(source: Source) -> Error:
+    """LK0202 for a text beyond the limit."""
+    limit = TEXT_LIMIT >> 20
+    where = source.where(1, 1)
+    return Error("LK0202", f"{source.file} has more than {limit} Mi characters", where=where)
 
 
 def decode_text(data: bytes, file: str) -> str:

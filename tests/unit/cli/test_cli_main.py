@@ -264,6 +264,23 @@ def test_closed_standard_files_lead_nowhere(tmp_path, closed):
     assert subprocess.run([*shell, "version"], capture_output=True, env=env, check=False).returncode == 0
 
 
+def test_standard_input_without_an_end_is_not_read_to_it():
+    with open("/dev/zero", "rb") as zeros:
+        done = linuxkit("validate", "-", stdin=zeros, timeout=60)
+    assert done.returncode == 2
+    assert "LK0202" in done.stderr
+    assert "standard input has more than 4 Mi characters" in done.stderr
+
+
+def test_standard_input_that_is_closed_is_empty():
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    closed = ["sh", "-c", f"{shlex.join(START)} config render - <&-"]
+    done = subprocess.run(closed, capture_output=True, env=env, text=True, check=False)
+    empty = linuxkit("config", "render", "-", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (empty.returncode, empty.stdout, empty.stderr)
+    assert "internal error" not in done.stderr
+
+
 def test_json_errors():
     done = linuxkit("--json", "run", "/nonexistent/x")
     assert done.returncode == 2
@@ -284,7 +301,8 @@ def test_the_commit_of_a_checkout():
 
 
 def test_the_commit_of_what_pip_has_installed(tmp_path):
-    shutil.copytree(ROOT / "src/linuxkit", tmp_path / "linuxkit", ignore=shutil.ignore_patterns("data", "__pycache__"))
+    ignore = shutil.ignore_patterns("data", "__pycache__")
+    shutil.copytree(ROOT / "src/linuxkit", tmp_path / "linuxkit", ignore=ignore)
     words, env = ["version", "--commit", "--short"], {"PYTHONPATH": str(tmp_path)}
     assert linuxkit(*words, env=env, cwd=tmp_path).stdout == f"{__version__}\nunknown\n"
     about = tmp_path / f"linuxkit-{__version__}.dist-info"

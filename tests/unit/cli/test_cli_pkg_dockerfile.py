@@ -147,8 +147,8 @@ def test_an_image_to_build_upon_that_cannot_be_had_is_pointed_at(tree, capsys):
     tree.commit()
     assert pkg("build", "lost") == 3
     said = capsys.readouterr().err.splitlines()
-    place = f"{tree.root}/lost/Dockerfile:4:3"
-    assert said[-4].startswith(f"error: LK0410 {place}: localhost:1/no/such:2: images of localhost:1 cannot be")
+    place, name = f"{tree.root}/lost/Dockerfile:4:3", "localhost:1/no/such:2"
+    assert said[-4].startswith(f"error: LK0410 {place}: {name}: images of localhost:1 cannot be")
     assert said[-3:-1] == ["    localhost:1/no/such:$V AS y", "    ^^^^^^^^^^^^^^^^^^^^^^"]
     assert pkg("build", "odd") == 2
     assert f'error: LK0302 {tree.root}/odd/Dockerfile:1:6: "Not/An:Image:x"' in capsys.readouterr().err

@@ -237,6 +237,16 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path):
     assert caught.value.code == "LK0202"
 
 
+@pytest.mark.parametrize("start", [0, 1])  # the first or a later byte of a character comes last
+def test_a_text_that_is_cut_at_the_limit_is_too_long_and_not_badly_encoded(tmp_path, start):
+    data = b"#" * start + "\N{OLD ITALIC LETTER A}".encode() * ((4 << 20) + 1)
+    (tmp_path / "big.yml").write_bytes(data)
+    for files, stdin in (([tmp_path / "big.yml"], None), (["-"], data[: (16 << 20) + 1])):
+        with pytest.raises(Error) as caught:
+            load.load(files, stdin=stdin)
+        assert caught.value.code == "LK0202"
+
+
 def test_places_of_nothing():
     assert Places().where(("services", 0)) is None
     assert Source("x", "a\n").line(7) == ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import linuxkit
 from linuxkit.base import files
 from linuxkit.base import platform as platforms
+from linuxkit.base.errors import Error, printable, raise_all
 from linuxkit.disk import certificates
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def configure(parser: Parser) -> None:
     enroll = commands.add_parser("enroll", help=text, description=text)
     enroll.add_argument("folder", metavar="DIR", help="folder of the keys, and of what is written")
     enroll.add_argument("--arch", default="amd64", metavar="ARCH", help="of the machines (amd64)")
-    text = "check that programs, disks or CDs for UEFI are signed by db as `build --sign` does it"
+    text = "check that all programs for UEFI of disks and CDs are signed as `build --sign` does it"
     check = commands.add_parser("check", help=text, description=text)
     check.add_argument("folder", metavar="DIR", help="folder of the keys; db.crt is enough")
     check.add_argument("file", metavar="FILE", nargs="+", help="an .efi file, raw disk or CD")
@@ -82,12 +83,23 @@ def _enroll(folder: Path, arch: platforms.Arch, tools: Tools) -> list[Path]:
 
 
 def _check(folder: Path, paths: list[Path], tools: Tools) -> None:
-    from linuxkit.disk import authenticode
-
+    """Raise what is wrong with every program of the files ``paths``, all at once."""
     signer = certificates.certificate(folder, "db")
-    for path in paths:
-        with program(path, tools) as found:
-            authenticode.verify(found, signer)
+    raise_all([error for path in paths for error in _wrong(path, signer, tools)])
+
+
+def _wrong(path: Path, signer: certificates.Certificate, tools: Tools) -> Iterator[Error]:
+    from linuxkit.disk import authenticode, esp
+
+    with _reading(path) as source:
+        for inside in esp.programs(source, tools):
+            with tempfile.TemporaryFile() as out:
+                esp.program(source, out, tools, inside)
+                try:
+                    authenticode.verify(out, signer)
+                except Error as error:
+                    at = f"{path}{printable(inside)}"  # as mtools: FILE::/PATH
+                    yield Error(error.code, f"{at}: {error.message}", hint=error.hint)
 
 
 @contextlib.contextmanager
@@ -95,10 +107,15 @@ def program(path: Path, tools: Tools) -> Iterator[BinaryIO]:
     """What firmware would start of the file ``path``.  Raises LK0779, LK0102."""
     from linuxkit.disk import esp
 
-    with tempfile.TemporaryFile() as out:
-        try:
-            with path.open("rb") as source:
-                esp.program(source, out, tools)
-        except OSError as error:
-            raise files.os_error(error, "read", path) from error
+    with tempfile.TemporaryFile() as out, _reading(path) as source:
+        esp.program(source, out, tools)
         yield out
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as source:
+            yield source
+    except OSError as error:
+        raise files.os_error(error, "read", path) from error

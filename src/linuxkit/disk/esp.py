@@ -1,7 +1,8 @@
-"""Finds what firmware starts: in a program's own file, on a disk or on a CD."""
+"""Finds programs for UEFI, such as firmware starts: their own files, on a disk or on a CD."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 import uuid
@@ -16,35 +17,55 @@ if TYPE_CHECKING:
 
     from linuxkit.disk.tools import Tools
 
-_FOLDER = "::/EFI/BOOT"
+_EFI = re.compile(r"\.EFI$", re.IGNORECASE)
+_FIRST = re.compile(r"::/EFI/BOOT/[^/]+$", re.IGNORECASE)
 _GPT = struct.Struct("<8s64xQII")  # where the table's entries are, how many, how long each
 _MAX_ENTRIES, _MAX_ENTRY = 128, 4096
 _MBR_EFI = 0xEF
 _ESP = uuid.UUID(partitions.ESP).bytes_le
 
 
-def program(source: BinaryIO, out: BinaryIO, tools: Tools) -> None:
-    """Copy the program that firmware starts to the empty file ``out``.
+def programs(source: BinaryIO, tools: Tools) -> list[str]:
+    """All programs for UEFI that ``source`` holds, by their paths; what firmware starts is first.
 
-    ``source`` is that program itself, a raw disk or a CD-ROM image.  Raises LK0779 where there is
-    none, and what the tools raise.
+    ``source`` is a raw disk or a CD-ROM image; a file that is a program itself has the path "".
+    Raises LK0779 where there is nothing to start, and what the tools raise.
     """
-    source.seek(0)
-    start = source.read(2)
-    if start == b"MZ":
+    if _is_program(source):
+        return [""]
+    words = "mdir", "-b", "-/", "-i", _image(source), "::/"
+    listed = tools_.run(tools, "mtools", "-c", *words, files=[source.fileno()])
+    found = [line for line in listed.decode(errors="replace").splitlines() if _EFI.search(line)]
+    first = [path for path in found if _FIRST.match(path)]
+    if not first:
+        raise _nothing()
+    return [*first, *(path for path in found if path not in first)]
+
+
+def program(source: BinaryIO, out: BinaryIO, tools: Tools, path: str | None = None) -> None:
+    """Copy a program, by default what firmware starts, to the empty file ``out``.
+
+    ``source`` and ``path`` are as of :func:`programs`, which says what is raised.
+    """
+    path = programs(source, tools)[0] if path is None else path
+    if path:
+        words = "mcopy", "-n", "-i", _image(source), path, "-"
+        handles = [source.fileno(), out.fileno()]
+        out.write(tools_.run(tools, "mtools", "-c", *words, files=handles))
+    else:
         source.seek(0)
         shutil.copyfileobj(source, out)
-    else:
-        image = f"{tools_.handle(source.fileno())}@@{_offset(source)}"
-        handles = [source.fileno(), out.fileno()]
-        words = "mdir", "-b", "-i", image, _FOLDER
-        listed = tools_.run(tools, "mtools", "-c", *words, files=handles).decode(errors="replace")
-        names = [line for line in listed.splitlines() if line.upper().endswith(".EFI")]
-        if not names:
-            raise _nothing()
-        words = "mcopy", "-n", "-i", image, names[0]
-        out.write(tools_.run(tools, "mtools", "-c", *words, "-", files=handles))
     out.flush()
+
+
+def _is_program(source: BinaryIO) -> bool:
+    source.seek(0)
+    return source.read(2) == b"MZ"
+
+
+def _image(source: BinaryIO) -> str:
+    """The file system that firmware reads, as mtools call it."""
+    return f"{tools_.handle(source.fileno())}@@{_offset(source)}"
 
 
 def _offset(source: BinaryIO) -> int:

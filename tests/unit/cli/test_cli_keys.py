@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import struct
+import subprocess
 
 import pytest
 
 from linuxkit.cli.main import main
 from linuxkit.disk import authenticode, certificates
 from support import efi
+from support.tools import need
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +45,39 @@ def test_programs_are_checked(keys, tmp_path, capsys):
     capsys.readouterr()
     assert main(["--json", "keys", "check", "keys", "a.efi"]) == 0
     assert json.loads(capsys.readouterr().out) == ["a.efi"]
+
+
+def test_all_programs_of_a_disk_are_checked(keys, tmp_path, capsys):
+    """Not the one alone that firmware starts: that starts the others."""
+    signed, other = efi.image(tmp_path / "a.efi"), efi.image(tmp_path / "b.efi")
+    with signed.open("r+b") as file:
+        authenticode.sign(file, certificates.signer(keys, "db"))
+    places = {"/EFI/systemd/loader.efi": other, "/EFI/BOOT/BOOTX64.EFI": signed, "/EFI/Linux/one.efi": other}
+    disk(tmp_path / "disk.img", places)
+    capsys.readouterr()
+    assert main(["keys", "check", "keys", "disk.img"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("LK0773") == 2
+    assert all(f"disk.img::{path}: " in told for path, file in places.items() if file == other)
+    disk(tmp_path / "disk.img", dict.fromkeys(places, signed))
+    assert main(["keys", "check", "keys", "disk.img"]) == 0
+
+
+def disk(path, files):
+    """A disk of one FAT partition, as an MBR names it for UEFI, with these files."""
+    first = 2048
+    head = bytearray(512)
+    struct.pack_into("<B3xB3xII", head, 446, 0, 0xEF, first, 8192)
+    head[510:] = b"\x55\xaa"
+    path.write_bytes(head)
+    os.truncate(path, (first + 8192) * 512)
+    image = f"{path}@@{first * 512}"
+    run = functools.partial(subprocess.run, check=True, stdin=subprocess.DEVNULL)
+    run([need("mformat"), "-i", image, "-T", "8192", "::"])
+    for folder in ("EFI", "EFI/BOOT", "EFI/Linux", "EFI/systemd"):
+        run([need("mmd"), "-i", image, f"::/{folder}"])
+    for place, file in files.items():
+        run([need("mcopy"), "-i", image, file, f"::{place}"])
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 4096, b"x" * 512 + b"EFI PART" + bytes(5000)])

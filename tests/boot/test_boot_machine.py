@@ -13,7 +13,7 @@ import pytest
 
 from linuxkit.runners import machines
 from support.clock import Clock
-from support.machines import FULL, fetch_page, free_port, step, use
+from support.machines import FULL, fetch_page, for_kernel, free_port, step, use
 from support.tools import need
 from support.wireguard import Peer
 
@@ -59,8 +59,9 @@ def system(time_port: int) -> str:
         + bound.format("sysctl", "/etc/sysctl.d/90-own.conf", ", readonly: false")
         + bound.format("sysfs", "/etc/sysfs.d/90-own.conf", ", readonly: false")
         + use("modprobe", "modprobe", '["modprobe", "-a", "dummy", "macvlan"]')
+        + step("loaded", "grep ^dummy /proc/modules && grep ^macvlan /proc/modules")
         + step("set", "test $(cat /proc/sys/kernel/pid_max)-$(cat /proc/sys/net/core/somaxconn)-$(cat /proc/sys/kernel/kptr_restrict) = 54321-777-2 && "
-               "grep '.never.' /sys/kernel/mm/transparent_hugepage/defrag && grep ^dummy /proc/modules && grep ^macvlan /proc/modules")
+               "grep '.never.' /sys/kernel/mm/transparent_hugepage/defrag")
         + use("metadata-cd", "metadata", '["/usr/bin/metadata", "cdrom"]')
         + step("told-by-cd", told.format("cdrom-from-a-cd", "test $(stat -c %a app/config)-$(cat app/config) = 600-an-entry"))
         + use("metadata-firmware", "metadata", '["/usr/bin/metadata", "firmware"]')
@@ -142,7 +143,7 @@ def test_a_machine_and_its_helpers(workshop, linuxkit, tmp_path, monkeypatch):
     (tmp_path / "meta").write_text("instance-id: a\nlocal-hostname: from-a-cd\n")
     linuxkit("metadata", "create", "--user-data", "user", "--meta-data", "meta", str(disc))
     with Clock() as clock:
-        artifact = workshop.build(system(clock.port), name="helped")
+        artifact = workshop.build(for_kernel(system(clock.port), "modprobe", "loaded"), name="helped")
         linuxkit("run", "--detach", str(artifact.directory / "helped"), "--mem", "640", "--cache", str(workshop.cache),
                  "--qemu", str(emulator.path), "--disk", f"{disc},format=raw", "--publish", f"{port}:9100")  # fmt: skip
         machine = machines.find("helped")

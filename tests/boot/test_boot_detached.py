@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import random
 import signal
+import socket
 import subprocess
+import threading
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -12,7 +17,10 @@ from pathlib import Path
 import pytest
 
 import linuxkit as linuxkit_api
+from linuxkit.base import files
+from linuxkit.runners import control
 from linuxkit.tree.entry import Bytes, Entry, Kind
+from support import probe
 from support.images import image
 from support.machines import HEAD
 from support.tools import need_user_mode
@@ -20,6 +28,7 @@ from support.tools import need_user_mode
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
 BOOT_S = 420
+PID1_KIB = 4096
 
 
 def service(name: str, script: str, *keys: str) -> str:
@@ -32,7 +41,9 @@ YML = (
     + "onboot:\n"
     + service("once", "echo done once")
     + "services:\n"
-    + service("counter", "i=0; while :; do echo count $i; i=$((i+1)); sleep 1; done")
+    + service("counter", "i=0; while :; do echo count $i; i=$((i+1)); sleep 1; done", "pid: host")
+    + "  - {name: gabbles, image: test/probe:1, command: [/probe, listen],"
+    + " binds: ['/run/linuxkit:/run/linuxkit']}\n"
     + service(
         "notifies",
         "sleep 1; /host/usr/bin/service list > /dev/null && touch /tmp/up; sleep 10000",
@@ -87,10 +98,43 @@ def until(true, timeout_s: float = BOOT_S) -> None:
         time.sleep(0.5)
 
 
+@contextlib.contextmanager
+def gabbling(folder: Path):
+    """Somebody says nonsense at a control port of the machine until the block ends; the sizes of it."""
+    over, sent, chance = threading.Event(), [], random.Random(11)
+    number = control.PORTS - 1
+    handle = os.open(folder / f"control{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    assert files.lock(handle, wait=False)
+
+    def say() -> None:
+        while not over.is_set():
+            with socket.socket(socket.AF_UNIX) as wire, control.address(folder, number) as short:
+                wire.settimeout(0.5)  # nobody here reads the answers, so it may come to a halt
+                # BlockingIOError: the one before may be on the line still
+                with contextlib.suppress(TimeoutError, BlockingIOError, ConnectionError):
+                    wire.connect(short)
+                    for _ in range(20):
+                        said = chance.randbytes(chance.randrange(50_000)) + b"\na list\nb exec counter wa"
+                        wire.sendall(said)
+                        sent.append(len(said))
+
+    speaker = threading.Thread(target=say)
+    speaker.start()
+    try:
+        yield sent
+    finally:
+        over.set()
+        speaker.join(30)
+        os.close(handle)
+    assert not speaker.is_alive()
+
+
 @pytest.mark.parametrize("runner", ["qemu", "uml"])
 def test_a_machine_in_the_background(workshop, linuxkit, tmp_path, runner):
     if runner == "uml":
         need_user_mode()
+    pytest.importorskip("ziglang")
+    probe.install(workshop, tmp_path)
     artifact = workshop.build(YML, name="box")
     where = str(artifact.directory / "box")
     cache = ("--cache", str(workshop.cache))
@@ -127,6 +171,34 @@ def test_a_machine_in_the_background(workshop, linuxkit, tmp_path, runner):
     assert "it does not run" in linuxkit("exec", "box", "broken", "--", "true", status=126).stderr
     assert 'no machine is called "bax"' in linuxkit("exec", "bax", "counter", "--", "true", status=2).stderr
     assert "no such unit" in linuxkit("logs", "box", "nothing", status=2).stderr
+
+    # what it is told by those who mean harm, in it and from here
+    def kept() -> dict:
+        units = json.loads(linuxkit("ps", "box", "--json").stdout)
+        up = [unit for unit in units if unit["state"] in {"running", "ready"}]
+        return {unit["name"]: (unit["state"], unit["pid"], unit["starts"]) for unit in up}
+
+    def counted() -> list[int]:
+        return [int(line.split()[1]) for line in linuxkit("logs", "box", "counter").stdout.splitlines()]
+
+    before, first = kept(), counted()[-1]
+    asked = 0
+    gabble = ("exec", "box", "gabbles", "--", "/probe", "gabble", "/run/linuxkit/control.sock", "15")
+    speaker = subprocess.Popen(
+        [*linuxkit.program, *gabble], env=linuxkit.env, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    with speaker, gabbling(tmp_path / "linuxkit/machines/box") as sent:
+        while speaker.poll() is None or sum(sent) < 1 << 20:
+            assert kept() == before
+            asked += 1
+        assert speaker.returncode == 0
+        assert int(speaker.stdout.read().split()[1]) > 20
+    assert asked > 1
+    until(lambda: counted()[-1] > first + 5)
+    numbers = counted()
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))  # not a line is missing
+    inside = linuxkit("exec", "box", "counter", "--", "/bin/sh", "-c", "grep VmHWM /proc/1/status")
+    assert int(inside.stdout.split()[1]) <= PID1_KIB
 
     # what it does
     linuxkit("stop", "box", "counter")

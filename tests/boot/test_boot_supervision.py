@@ -93,14 +93,22 @@ def test_troublesome_services(workshop, boot):
     assert states(machine, "onshutdown/000-bye") in ends
 
 
-@pytest.mark.any_kernel
-def test_a_critical_service_takes_the_machine_with_it(workshop, boot):
+@pytest.mark.parametrize(
+    ("word", "power", "reason"),
+    [("true", "reboot", "guest-reset"), ("poweroff", "poweroff", "guest-shutdown"), ("halt", "halt", "")],
+)
+def test_a_critical_service_takes_the_machine_with_it(workshop, boot, word, power, reason):
     yml = HEAD + "services:\n"
-    yml += service("vital", "sleep 1; exit 3", "critical: true", "backoff: {first: 100ms, most: 100ms, limit: 2}")
+    yml += service("vital", "sleep 1; exit 3", f"critical: {word}", "backoff: {first: 100ms, most: 100ms, limit: 2}")
     yml += service("other", "sleep 1000")
     machine = boot(workshop.build(yml))
-    result = machine.wait(BOOT_S)
-    assert result.power == "reboot"
+    if reason:
+        result = machine.wait(BOOT_S)
+        assert (result.reason, result.power) == (reason, power)
+    else:  # what is halted keeps its power
+        until(machine, lambda: b"System halted" in machine.console, "it is halted")
+        until(machine, lambda: any(r.event == "power" for r in machine.records), "it has said so")
+        assert machine.records[-1].name == power
     tries = [state for state in states(machine, "services/vital") if state != "running"]  # it may have ended before that is seen
     assert tries == ["starting", "restarting", "starting", "failed"]
     assert states(machine, "services/other")[-1] == "stopped"

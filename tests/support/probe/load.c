@@ -1,9 +1,15 @@
-/* What loads a machine: processes, memory, disks. */
+/* What loads a machine: processes, memory, disks, nonsense. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "probe.h"
@@ -75,4 +81,34 @@ int keep_writing(const char *folder)
 				return 1;
 		usleep(100000); /* the console of a unit takes some KiB a second */
 	}
+}
+
+/* What is no request, or half of one, for some seconds; answers are read by nobody. */
+int gabble(const char *path, int seconds)
+{
+	static char noise[65536];
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	struct timeval patience = {.tv_usec = 200000};
+	time_t end = time(NULL) + seconds;
+	unsigned chance = 11;
+	int calls = 0;
+
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+	while (time(NULL) < end) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+		for (size_t i = 0; i < sizeof noise; i++)
+			noise[i] = (char)((chance = chance * 1103515245 + 12345) >> 16);
+		if (calls % 4 == 0) /* requests without end, and the last of them without its own */
+			for (size_t i = 0; i + 7 <= sizeof noise; i += 7)
+				memcpy(noise + i, "a list\n", 7);
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+		if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+			calls += send(fd, noise, chance % sizeof noise, MSG_NOSIGNAL) > 0;
+		else if (errno != EAGAIN) /* too many wait there already */
+			return 1;
+		close(fd);
+	}
+	printf("gabbled %d\n", calls);
+	return 0;
 }

@@ -19,6 +19,8 @@ int main(int count, char **words)
 		return leave_orphans(atoi(words[2]));
 	if (strcmp(verb, "write") == 0 && count > 2)
 		return keep_writing(words[2]);
+	if (strcmp(verb, "gabble") == 0 && count > 3)
+		return gabble(words[2], atoi(words[3]));
 	if (strcmp(verb, "devices") == 0)
 		devices();
 	if (strcmp(verb, "listen") == 0) {

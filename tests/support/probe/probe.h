@@ -25,3 +25,4 @@ void processes(void);
 int devour(void);
 int leave_orphans(int wanted);
 int keep_writing(const char *folder);
+int gabble(const char *path, int seconds);

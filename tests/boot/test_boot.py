@@ -68,6 +68,7 @@ def test_web_example_answers_and_powers_off(build, boot, prove):
     prove("kernel+initrd", BOOTED, DIRECT)
 
 
+@pytest.mark.any_kernel
 def test_life_of_a_system(build, boot):
     """Many promises in one boot; each step fails the boot when its own does not hold."""
     yml = (

@@ -84,6 +84,7 @@ def wait(true, timeout_s: float = FAULTS_S) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.any_kernel
 def test_a_machine_lives_through_faults_and_a_power_cut(workshop, boot, tmp_path):
     pytest.importorskip("ziglang")
     probe.install(workshop, tmp_path)

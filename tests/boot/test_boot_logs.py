@@ -14,7 +14,7 @@ from support.machines import HEAD, exited, step, until, use
 pytestmark = [pytest.mark.boot, pytest.mark.net, pytest.mark.timeout(900)]
 
 BOOT_S = 420
-HOST = "10.0.2.2"  # the host, as QEMU's user network has it
+HOST = "10.0.2.2"  # the host, as the user network has it
 DATA = "/var/lib/data"
 
 
@@ -60,6 +60,7 @@ def listener():
     made.close()
 
 
+@pytest.mark.any_kernel
 def test_output_is_forwarded(workshop, boot, listener, tmp_path):
     udp, tcp = listener.udp.getsockname()[1], listener.tcp.getsockname()[1]
     yml = (

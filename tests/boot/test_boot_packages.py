@@ -90,6 +90,7 @@ def test_disks_network_clock_and_entropy(workshop, boot, tmp_path):
         assert b"/dev/vda is not empty, left as it is" in machine.console
 
 
+@pytest.mark.any_kernel
 def test_servers_answer(workshop, boot):
     web, data, shell = free_port(), free_port(), free_port()
     yml = (

@@ -50,13 +50,14 @@ ASKER = """\
     binds: ["/:/host", "/run/linuxkit:/run/linuxkit"]
 """
 COMMANDS = {"tight": "/probe once", "guarded": "/probe once", "nginx": "/usr/sbin/nginx -t"}
-SAYING = ("tight", "guarded", "owner", "granted", "intight", "inguarded")
+LAST_WORDS = [
+    *(f"[{name}] done ok" for name in ("tight", "guarded", "owner", "granted")),
+    *(f"[in{name}] status" for name in COMMANDS),
+]
 
 
 def finished(console: bytes) -> bool:
-    return b"[innginx] status" in console and all(
-        f"[{n}] done ok".encode() in console for n in SAYING
-    )
+    return all(words.encode() in console for words in LAST_WORDS)
 
 
 @pytest.fixture(scope="module", params=["crun", "runc"])

@@ -3,7 +3,7 @@
     .venv/bin/python scripts/kernel_configs.py [NAME...]   such as amd64-cloud, or a project
 
 Each recipe runs as it is, but stops where it would compile: patches have been applied by then, and
-Kconfig has granted what was asked.  Those of architectures without a recipe are made by hand.
+Kconfig has granted what was asked.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def rows() -> list[Row]:
     shelf = Shelf()
     ours = [
         ("kernel-hardened", "amd64", "cloud", True), ("kernel-hardened", "arm64", "cloud", False),
+        ("kernel-hardened", "riscv64", "cloud", False),
+        ("kernel-hardened", "s390x", "cloud", False),
         ("kernel-microvm", "amd64", "microvm", True), ("kernel-metal", "amd64", "metal", True),
         ("kernel-debug", "amd64", "debug", False),
         ("kernel-debug-races", "amd64", "debug-races", False),

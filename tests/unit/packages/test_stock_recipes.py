@@ -35,7 +35,8 @@ SCRIPTS = list(script_paths())
 COMPILED = {
     "crun-static": {"amd64"},
     "kernel-debug": {"amd64"}, "kernel-debug-races": {"amd64"},
-    "kernel-hardened": {"amd64", "arm64"}, "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
+    "kernel-metal": {"amd64"}, "kernel-microvm": {"amd64"},
+    "kernel-hardened": {"amd64", "arm64", "riscv64", "s390x"},
 }  # fmt: skip
 # Those that are locked for some architectures only.
 LOCKED = {"containerd": {"amd64", "arm64"}, "vmm": {"amd64"}}

@@ -128,4 +128,4 @@ class TestCommand:
         assert "register 11" in said
         assert "register 9" not in said
         assert self.run("--check", "other") == 2
-        assert self.run("--check", "none") == 1
+        assert self.run("--check", "none") == 2

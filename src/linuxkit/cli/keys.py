@@ -92,7 +92,12 @@ def _wrong(path: Path, signer: certificates.Certificate, tools: Tools) -> Iterat
     from linuxkit.disk import authenticode, esp
 
     with _reading(path) as source:
-        for inside in esp.programs(source, tools):
+        try:
+            found = esp.programs(source, tools)
+        except Error as error:
+            yield Error(error.code, f"{path}: {error.message}", hint=error.hint)
+            return
+        for inside in found:
             with tempfile.TemporaryFile() as out:
                 esp.program(source, out, tools, inside)
                 try:

@@ -84,7 +84,7 @@ def disk(path, files):
 def test_what_firmware_would_not_start(keys, tmp_path, capsys, data):
     (tmp_path / "x").write_bytes(data)
     assert main(["keys", "check", "keys", "x"]) == 2
-    assert "LK0779" in capsys.readouterr().err
+    assert "LK0779 x: " in capsys.readouterr().err
 
 
 def test_without_keys(tmp_path, capsys):

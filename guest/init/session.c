@@ -11,7 +11,7 @@
 
 void session_reset(struct session *session)
 {
-	session->length = 0;
+	session->length = session->taken = 0;
 	session->too_long = false;
 	session->id[0] = '\0';
 	session->queue = (struct queue){.data = session->queued, .size = sizeof session->queued};
@@ -53,8 +53,7 @@ static bool cut(struct session *session, char *words[SESSION_WORDS], unsigned *r
 	char *rest = session->line;
 	size_t id = strcspn(rest, " ");
 
-	session->line[session->length] = '\0';
-	if (strlen(session->line) != session->length || !id || id >= sizeof session->id || !rest[id])
+	if (strlen(session->line) + 1 != session->taken || !id || id >= sizeof session->id || !rest[id])
 		return false;
 	for (size_t i = 0; i < id; i++)
 		if (!(rest[i] >= 'a' && rest[i] <= 'z') && !(rest[i] >= '0' && rest[i] <= '9'))
@@ -79,33 +78,31 @@ static bool cut(struct session *session, char *words[SESSION_WORDS], unsigned *r
 
 enum session_news session_read(struct session *session, char *words[SESSION_WORDS], unsigned *ret_count)
 {
-	char byte;
-	ssize_t done = 1;
+	bool good = !session->too_long;
+	ssize_t done;
+	char *end;
 
-	/* byte by byte: what follows a request is left where it is until that has been answered */
-	for (unsigned i = 0; i < 2 * SESSION_LINE; i++) {
-		bool good = !session->too_long;
-
-		done = sys_read(session->fd, &byte, 1);
-		if (done != 1)
-			break;
-
-		if (byte != '\n') {
-			if (session->length < sizeof session->line - 1)
-				session->line[session->length++] = byte;
-			else
-				session->too_long = true;
-			continue;
-		}
+	/* what followed the request before */
+	session->length -= session->taken;
+	memmove(session->line, session->line + session->taken, session->length);
+	session->taken = 0;
+	end = memchr(session->line, '\n', session->length);
+	if (end) {
+		session->taken = (size_t)(end - session->line) + 1;
 		session->id[0] = '\0';
-		good = good && cut(session, words, ret_count);
-		session->length = 0;
 		session->too_long = false;
-		return good ? SESSION_REQUEST : SESSION_BAD;
+		*end = '\0';
+		return good && cut(session, words, ret_count) ? SESSION_REQUEST : SESSION_BAD;
 	}
-	if (done == 1)
-		return SESSION_MORE;
-	return done == -EAGAIN || done == -EINTR ? SESSION_NOTHING : SESSION_CLOSED;
+	if (session->length == sizeof session->line) {
+		session->too_long = true;
+		session->length = 0;
+	}
+	done = sys_read(session->fd, session->line + session->length, sizeof session->line - session->length);
+	if (done <= 0)
+		return done == -EAGAIN || done == -EINTR ? SESSION_NOTHING : SESSION_CLOSED;
+	session->length += (size_t)done;
+	return SESSION_MORE;
 }
 
 bool session_has_room(const struct session *session)

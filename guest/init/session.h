@@ -14,8 +14,9 @@
 
 struct session {
 	int fd; /* -1: free */
-	char line[SESSION_LINE];
+	char line[SESSION_LINE]; /* what was read */
 	size_t length;
+	size_t taken; /* of it, at its begin: the request being answered */
 	bool too_long;
 	char id[17]; /* of the request being answered, chosen by who asks; "" when there is none */
 	char queued[SESSION_QUEUE];
@@ -29,8 +30,8 @@ void session_reset(struct session *session);
 enum session_news { SESSION_NOTHING, SESSION_MORE, SESSION_REQUEST, SESSION_BAD, SESSION_CLOSED };
 
 /*
- * Reads up to the end of one request and cuts it into words: verb and arguments.  After a request,
- * and after so many bytes without one (SESSION_MORE), there may be more to read.
+ * Reads a piece (SESSION_MORE), or cuts what has been read up to the end of one request into words:
+ * verb and arguments, which stand until the next call.  After both there may be more.
  */
 enum session_news session_read(struct session *session, char *words[SESSION_WORDS], unsigned *ret_count);
 

@@ -139,6 +139,7 @@ ssize_t sys_read(int fd, void *buffer, size_t size)
 
 	if (fd < 3 || !handle->open || !handle->file)
 		return -EBADF;
+	fake.reads++;
 	if (handle->file->input) {
 		const char *input = handle->file->input;
 

@@ -18,6 +18,7 @@ struct fake {
 	char trace[1 << 16]; /* what was done to the machine, one line each */
 	int mount_error, connect_error, routes_error;
 	int connections;    /* that wait, to the file "/conn" */
+	int reads;          /* from any file, so far */
 	int64_t timer;
 };
 

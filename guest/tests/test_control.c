@@ -202,6 +202,47 @@ static void refuses_nonsense(void)
 	CHECK(boot.table.units[1].state == UNIT_RUNNING && !fake_did("kill 500 15"));
 }
 
+/* Requests come in any pieces, several in one, and up to a length. */
+static void takes_any_pieces(void)
+{
+	static char longest[SESSION_LINE + 2];
+
+	begin();
+	run_web();
+	connect_one();
+	(void)ask("a li");
+	CHECK_TEXT(fake_content("/conn"), "");
+	fake_input("/conn", "st\nb logs web\nc l");
+	(void)control_ready(FIRST);
+	CHECK(strstr(fake_content("/conn"), "a end 0\nb out 0\nb end 0\n"));
+	CHECK(ask("ust\n") == ACTION_NONE);
+	CHECK_TEXT(fake_content("/conn"), "c err 19\nthat is no request\nc end 2\n");
+	for (size_t length = SESSION_LINE - 1; length <= SESSION_LINE; length++) {
+		memset(longest, 'x', length);
+		memcpy(longest, "a exec net ", 11);
+		memcpy(longest + length, "\n", 2);
+		(void)ask(longest);
+		CHECK_TEXT(fake_content("/conn"),
+			   length < SESSION_LINE ? "a err 16\nit does not run\na end 126\n"
+						 : " err 19\nthat is no request\n? end 2\n");
+	}
+}
+
+static void reads_noise_cheaply(void)
+{
+	static char noise[30 * SESSION_LINE];
+
+	begin();
+	run_web();
+	connect_one();
+	memset(noise, 'x', sizeof noise - 1);
+	fake.reads = 0;
+	(void)ask(noise);
+	CHECK(fake.reads < 40);
+	(void)ask("\na list\n");
+	CHECK(strstr(fake_content("/conn"), "a end 0\n"));
+}
+
 static void survives_anything(void)
 {
 	static const char *const parts[] = {"a ", "list", "logs ", "web", " follow", "exec ", "%41", "%", "\n",
@@ -264,6 +305,8 @@ int main(void)
 	runs_commands();
 	obeys_power();
 	refuses_nonsense();
+	takes_any_pieces();
+	reads_noise_cheaply();
 	survives_anything();
 	ends_with_its_caller();
 	DONE();

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "files.h"
 #include "sys.h"
 #include "text.h"
 
@@ -95,16 +96,17 @@ static void name_of(const char *path, char name[NAME_BYTES])
 	text_add_bytes(&text, start, end ? (size_t)(end - start) : strlen(start));
 }
 
+/* Whether it is there and has begun its work; while another loads it, loading it too waits for that. */
 static bool is_loaded(const char *name)
 {
+	char state[8];
 	TEXT(path, 128);
-	char *s;
 
-	text_join(&path, "/sys/module/", name, "/refcnt", NULL); /* built-in ones have no such file */
-	for (s = path.data; *s; s++)
+	text_join(&path, "/sys/module/", name, "/initstate", NULL); /* built-in ones have no such file */
+	for (char *s = path.data; *s; s++)
 		if (*s == '-')
 			*s = '_';
-	return sys_exists(path.data);
+	return file_read(path.data, state, sizeof state) >= 0 && strcmp(state, "live") == 0;
 }
 
 static int insert(const char *path)

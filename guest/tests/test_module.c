@@ -55,11 +55,16 @@ static void loads_what_it_needs_first(void)
 static void knows_what_is_loaded(void)
 {
 	machine();
-	fake_text("/sys/module/failover/refcnt", "0");
-	fake_text("/sys/module/net_failover/refcnt", "0");
+	fake_text("/sys/module/failover/initstate", "live\n");
+	fake_text("/sys/module/net_failover/initstate", "live\n");
 	CHECK(probe("virtio_net") == 0);
 	CHECK_TEXT(fake.trace, "load " M "kernel/net/virtio_net.ko\n");
-	fake_text("/sys/module/virtio_net/refcnt", "0");
+	/* another loads it just now: asking for it too waits until it is of use */
+	fake_text("/sys/module/virtio_net/initstate", "coming\n");
+	fake.trace[0] = '\0';
+	CHECK(probe("virtio_net") == 0);
+	CHECK_TEXT(fake.trace, "load " M "kernel/net/virtio_net.ko\n");
+	fake_text("/sys/module/virtio_net/initstate", "live\n");
 	fake.trace[0] = '\0';
 	CHECK(probe("virtio_net") == 0 && probe("virtio:d00000001v00001AF4") == 0);
 	CHECK_TEXT(fake.trace, "");

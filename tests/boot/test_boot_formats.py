@@ -33,6 +33,9 @@ LOOK = """onboot:
     image: "@pkg:busybox"
     command: [/bin/sh, -c, "test {efi} -d /host/sys/firmware/efi"]
     binds: ["/:/host"]
+  - name: command-line
+    image: "@pkg:busybox"
+    command: [/bin/sh, -c, "grep -E '(^| )console=ttyS0 quiet panic=-1( |$)' /proc/cmdline"]
 files:
   - {{path: etc/marker, contents: here, mode: "0644"}}
 """

@@ -6,6 +6,7 @@ does the same on real disks.
 
 from __future__ import annotations
 
+import re
 import struct
 import tempfile
 from pathlib import Path
@@ -24,6 +25,8 @@ _LIST = SECTOR - 12  # in the core's first sector: where its rest is, and how ma
 _MODULES = ("biosdisk", "iso9660", "fat", "part_gpt", "part_msdos", "linux")
 _CD_MODULES = ("biosdisk", "iso9660", "linux")
 _MAX_CMDLINE = 2047  # of a bzImage (Documentation/arch/x86/boot, cmdline_size)
+_WORD = re.compile(r'(?:[^ "]|"[^"]*"?)+')  # as the kernel cuts them
+_QUOTED = re.compile(r'^([^"=]+=)?"([^"]*)"?$')
 
 
 class Paths(NamedTuple):
@@ -41,9 +44,26 @@ def config(paths: Paths, cmdline: str) -> bytes:
             "the kernel's command line is too long for a BIOS, or holds odd characters",
             hint=f"at most {_MAX_CMDLINE} bytes, all of them printable",
         )
-    quoted = cmdline.replace("'", "'\\''")
+    words = "".join(f" '{word}'" for word in _words(cmdline))
     initrd = f"initrd {paths.initrd}\n" if paths.initrd else ""
-    return f"linux {paths.kernel} '{quoted}'\n{initrd}boot\n".encode()
+    return f"linux {paths.kernel}{words}\n{initrd}boot\n".encode()
+
+
+def _words(cmdline: str) -> list[str]:
+    """The words, each without the double quotes that the kernel takes off it (its lib/cmdline.c).
+
+    GRUB puts them back around a word with spaces, and a backslash before every quote or backslash.
+    Raises LK0744.
+    """
+    words = [_QUOTED.sub(r"\1\2", word) for word in _WORD.findall(cmdline)]
+    odd = [word for word in words if set(word) & set("\"'\\")]
+    if odd:
+        raise Error(
+            "LK0744",
+            f"a BIOS cannot pass on this word of the kernel's command line: {odd[0]}",
+            hint='leave out quotes and backslashes, but for "a word" and name="a value"',
+        )
+    return words
 
 
 def core(partition: str, settings: bytes, tools: Tools) -> bytes:

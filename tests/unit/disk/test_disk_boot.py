@@ -97,13 +97,23 @@ def test_headers_for_u_boot():
     assert b"".join(uimage.script("x\n", "X").chunks())[64:] == b"\0\0\0\2\0\0\0\0x\n"
 
 
-def test_a_bios_loader_is_told_what_to_start():
+@pytest.mark.parametrize(
+    ("cmdline", "words"),
+    [
+        ("quiet", " 'quiet'"),
+        ("console=ttyS0  quiet panic=-1 ", " 'console=ttyS0' 'quiet' 'panic=-1'"),
+        ('dyndbg="file x.c +p" "a b" c="d"', " 'dyndbg=file x.c +p' 'a b' 'c=d'"),
+        ('a=$b;{c} d="e f', " 'a=$b;{c}' 'd=e f'"),
+        ("", ""),
+    ],
+)
+def test_a_bios_loader_is_told_what_to_start(cmdline, words):
     paths = bios.Paths("/kernel", "/initrd.img")
-    assert bios.config(paths, "a=b c='d'") == b"linux /kernel 'a=b c='\\''d'\\'''\ninitrd /initrd.img\nboot\n"
-    assert b"initrd" not in bios.config(bios.Paths("/kernel"), "quiet")
+    assert bios.config(paths, cmdline) == f"linux /kernel{words}\ninitrd /initrd.img\nboot\n".encode()
+    assert b"initrd" not in bios.config(bios.Paths("/kernel"), cmdline)
 
 
-@pytest.mark.parametrize("cmdline", ["x" * 2048, "a\nb", "a\x1b"])
+@pytest.mark.parametrize("cmdline", ["x" * 2048, "a\nb", "a\x1b", "a='b'", "a=b\\", 'a=b"c d"', 'a="b"c'])
 def test_what_a_bios_cannot_pass_on_is_refused(cmdline):
     with pytest.raises(Error) as caught:
         bios.config(bios.Paths("/kernel"), cmdline)

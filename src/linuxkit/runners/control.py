@@ -32,6 +32,7 @@ _CHUNK = 1 << 16
 _MAX_REASON = 200
 _MAX_LIST = 1 << 20  # bytes; of the 512 units that there can be, each has much less than 2048
 _HEAD = re.compile(rb"(out|err|end) ([0-9]{1,7})\n")
+_ENDED, _NONSENSE = "it has just ended", "what it says makes no sense"
 _PLAIN = frozenset(range(0x21, 0x7F)) - {ord("%")}
 
 
@@ -105,7 +106,7 @@ class Control:
                     return
                 self._expect(ident.encode() + b" ")
         except TimeoutError as error:
-            raise self._silent() from error
+            raise self._silent(f"nothing came within {self._timeout_s:g} s") from error
         except OSError as error:
             raise files.os_error(error, "ask", self._machine.folder) from error
 
@@ -133,7 +134,7 @@ class Control:
         for frame in self.ask("list"):
             text += frame.data if frame.kind == "out" else b""
             if len(text) > _MAX_LIST:
-                raise self._silent()
+                raise self._silent(_NONSENSE)
         return tuple(unit for line in text.splitlines() if (unit := _unit(line)) is not None)
 
     def close(self) -> None:
@@ -161,7 +162,8 @@ class Control:
                     wire.connect(short)
             except OSError as error:
                 wire.close()
-                raise self._silent() from error
+                gone = isinstance(error, ConnectionError | FileNotFoundError)
+                raise self._silent(_ENDED if gone else str(error)) from error
             return wire
         raise Error(
             "LK0843",
@@ -169,17 +171,18 @@ class Control:
             hint="end one of the commands that follow its logs or run something in it",
         )
 
-    def _silent(self) -> Error:
+    def _silent(self, why: str) -> Error:
+        hint = "it may be starting still, or its init has no control ports"
         return Error(
             "LK0844",
-            f'the machine "{self._machine.name}" does not answer',
-            hint="it may be starting still, or its init has no control ports",
+            f'the machine "{self._machine.name}" does not answer: {why}',
+            hint="linuxkit ps tells whether it runs" if why is _ENDED else hint,
         )
 
     def _more(self) -> None:
         data = self._wire.recv(_CHUNK)
         if not data:
-            raise self._silent()
+            raise self._silent(_ENDED)
         self._rest += data
 
     def _skip_to(self, head: bytes) -> None:
@@ -189,7 +192,7 @@ class Control:
             skipped += max(0, len(self._rest) - keep)
             self._rest = self._rest[-keep:]
             if skipped > _MAX_NOISE:
-                raise self._silent()
+                raise self._silent(_NONSENSE)
             self._more()
         self._rest = self._rest.partition(head)[2]
 
@@ -197,7 +200,7 @@ class Control:
         while len(self._rest) < len(head):
             self._more()
         if not self._rest.startswith(head):
-            raise self._silent()
+            raise self._silent(_NONSENSE)
         self._rest = self._rest[len(head) :]
 
     def _frame(self) -> Frame:
@@ -205,7 +208,7 @@ class Control:
             self._more()
         match = _HEAD.match(self._rest)
         if match is None or (match[1] != b"end" and int(match[2]) > _MAX_FRAME):
-            raise self._silent()
+            raise self._silent(_NONSENSE)
         self._rest = self._rest[match.end() :]
         kind, number = match[1].decode(), int(match[2])
         if kind == "end":

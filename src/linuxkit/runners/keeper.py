@@ -118,11 +118,14 @@ def _run(
         files.write(folder / machines.FACTS, json.dumps(facts).encode(), mode=0o600, sync=False)
         ender = threading.Thread(target=_end, args=(machine, stop), daemon=True)
         ender.start()
-        with (folder / machines.REPORT).open("w", encoding="utf-8") as report:
-            _tell(writer, {})
-            for record in machine.follow():
-                report.write(json.dumps(record._asdict()) + "\n")
+        report = (folder / machines.REPORT).open("wb")
+        _tell(writer, {})
+        for record in machine.follow():
+            with contextlib.suppress(OSError):  # a full disk: what waits is written with the next
+                report.write(json.dumps(record._asdict()).encode() + b"\n")
                 report.flush()
+        with contextlib.suppress(OSError):
+            report.close()
         machine.close()
         try:
             result = machine.result()

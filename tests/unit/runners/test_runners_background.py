@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from linuxkit.base.errors import Error
 from linuxkit.cli import exec as exec_verb
 from linuxkit.cli import logs, stop
-from linuxkit.runners import Options, Record, machines, timeline
+from linuxkit.runners import Options, Record, Result, machines, timeline
 from linuxkit.runners.control import PORTS, Control, address
 from linuxkit.runners.keeper import keep
 from linuxkit.runners.machines import Machine
@@ -190,19 +191,24 @@ def test_an_init_that_refuses_says_why(machine, guest):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "why"),
     [
-        b"%s out 9999999\n", b"%s out x\n", b"%s sideways 5\n", b"%s out 1\naZZZZZZZZZZZZZZZZZZZ",
-        b"%s out 5\nab", b"x" * (2 << 20),
+        (b"%s out 9999999\n", "makes no sense"), (b"%s out x\n", "makes no sense"),
+        (b"%s sideways 5\n", "makes no sense"), (b"%s out 1\naZZZZZZZZZZZZZZZZZZZ", "makes no sense"),
+        (b"x" * (2 << 20), "makes no sense"), (b"%s out 5\nab", "nothing came within 0.5 s"),
+        (None, "it has just ended"),
     ],
 )  # fmt: skip
-def test_a_guest_that_talks_nonsense(machine, guest, answer):
+def test_a_guest_that_talks_nonsense(machine, guest, answer, why):
     def reply(ident, _words):
+        if answer is None:
+            raise ConnectionError
         return answer.replace(b"%s", ident)
 
     guest(reply)
-    with Control(machine, timeout_s=0.5) as control:
-        assert code(lambda: list(control.ask("list"))) == "LK0844"
+    with Control(machine, timeout_s=0.5) as control, pytest.raises(Error, match=why) as caught:
+        list(control.ask("list"))
+    assert caught.value.code == "LK0844"
 
 
 def test_lines_are_for_one_caller_each(machine, guest):
@@ -227,6 +233,48 @@ def test_a_start_that_fails_is_told(state):
     assert (caught.value.code, caught.value.hint) == ("LK0901", "get one")
     assert machines.known() == ()
     assert code(keep, "a/b", start, system="web", publish=()) == "LK0841"
+
+
+class Calm:
+    """A machine that reports ``count`` things and powers off; stands in for :class:`Running`."""
+
+    pid = 1
+    ended = True
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    close = poweroff = press = __exit__
+
+    def follow(self):
+        return (Record(n, "unit", "services/web", "running") for n in range(self.count))
+
+    def result(self):
+        return Result(0, "guest-shutdown", True, True, "poweroff", (), (), 0, 1.0, False)
+
+
+def test_a_full_disk_does_not_end_a_machine(state):
+    """Files cannot grow beyond 4000 bytes here, as on a disk that is full."""
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+            keep("m", lambda _lines, _sink: Calm(200), system="web", publish=())
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    deadline = time.monotonic() + 30
+    while not (found := machines.find("m")).result:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert found.result["power"] == "poweroff"
+    assert 0 < len(found.records) < 200
 
 
 def test_lines_reach_the_emulator():

@@ -11,12 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from linuxkit.runners import machines
 from support.machines import OTHER_KERNEL, Workshop, cache_folder
 from support.terminals import Terminal
 from support.tools import has_user_mode, need_user_mode
 
 ROOT = Path(__file__).parents[2]
 LINUXKIT = [sys.executable, "-c", "from linuxkit.cli.main import entry; entry()"]
+
+
+def show(what: str, text: str) -> None:
+    """For a failure's report: the end of it, where the reason is."""
+    lines = text.splitlines()
+    print("\n".join([f"--- {what} ({len(lines)} lines)", *lines[-80:]]))  # noqa: T201
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +52,9 @@ def boot(workshop, need, request):
     yield start
     for machine in running:
         machine.close()
-        said = [f"--- console\n{machine.console.decode(errors='replace')}", "--- records"]
-        print("\n".join([*said, *map(str, machine.records)]))  # noqa: T201 - for a failure's report
+        show("console", machine.console.decode(errors="replace"))
+        show("records", "\n".join(map(str, machine.records)))
+        show(machine.emulator, "\n".join(machine.said))
 
 
 @pytest.fixture
@@ -66,6 +74,9 @@ def linuxkit(tmp_path, workshop):
     yield run
     for facts in tmp_path.glob("linuxkit/machines/*/machine.json"):
         value = json.loads(facts.read_text())
+        for name in (machines.CONSOLE, machines.REPORT, machines.RESULT):
+            said = facts.with_name(name)
+            show(f"{facts.parent.name}: {name}", said.read_text(errors="replace") if said.exists() else "")
         for pid in (value["pid"], value["emulator"]):
             try:
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -32,7 +32,9 @@ class Trash:
         """Move ``path`` here as ``name``; False when it is not there any more.  Raises OSError."""
         target = self._folder / str(epoch)
         while True:
-            target.mkdir(parents=True, exist_ok=True)
+            # Not exist_ok: that looks for the folder again, which somebody may just have tidied up.
+            with contextlib.suppress(FileExistsError):
+                target.mkdir(parents=True)
             try:
                 path.rename(target / name)
             except FileNotFoundError:

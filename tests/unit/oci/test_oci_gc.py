@@ -15,6 +15,7 @@ from linuxkit.oci import gc, inventory, uses
 from linuxkit.oci.image import closure, write_index
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
+from linuxkit.oci.trash import Trash
 from support.images import image
 
 if TYPE_CHECKING:
@@ -220,6 +221,25 @@ def test_what_is_named_after_it_was_taken_out_comes_back(store):
     found = gc.collect(store, NOW)
     assert found.size == 0
     assert lying(store) == parts
+
+
+def test_the_trash_is_tidied_up_while_something_is_put_there(tmp_path, monkeypatch):
+    taken = tmp_path / "taken"
+    taken.write_text("x")
+    target = tmp_path / "trash" / "5"
+    target.mkdir(parents=True)
+    make = os.mkdir
+
+    def there_and_gone(path, *more):
+        try:
+            make(path, *more)
+        except FileExistsError:
+            target.rmdir()  # its last file was rescued by another process
+            raise
+
+    monkeypatch.setattr(os, "mkdir", there_and_gone)
+    assert Trash(tmp_path / "trash").take(taken, "name", 5)
+    assert (target / "name").read_text() == "x"
 
 
 def test_layers_that_look_like_documents(store):

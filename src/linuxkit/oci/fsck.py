@@ -167,11 +167,10 @@ def _missing(
 
 def records(store: Store) -> Iterator[Finding]:
     """Records of derived forms that lead nowhere: a power cut may leave some."""
-    for record in inventory.records(store):
-        if record.blob is None or not store.has(*record.blob):
-            text = f"the record of {record.form.form} of {record.form.key} leads nowhere"
-            hint = "it is made again when it is wanted; linuxkit cache fsck --repair removes it"
-            yield Finding("LK0352", text, hint, path=record.path)
+    for record in inventory.dangling(store):
+        text = f"the record of {record.form.form} of {record.form.key} leads nowhere"
+        hint = "it is made again when it is wanted; linuxkit cache fsck --repair removes it"
+        yield Finding("LK0352", text, hint, path=record.path)
 
 
 def _files(store: Store) -> Iterator[Finding]:

@@ -116,16 +116,7 @@ def _collect(store: Store, rules: Rules, now_s: float, task: events.Task) -> Col
     strays = list(inventory.left(store))
     for path in strays:
         path.unlink(missing_ok=True)
-    epoch = store.leases.newest() or 0
-    blobs = records = 0
-    for record in _dead_records(store, live, before_s):
-        # Its folder stays, empty or not: somebody may be about to put another form there.
-        name = f"{digests.hex_of(record.form.key)}.{record.form.form}"
-        records += store.trash.take(record.path, name, epoch)
-    for blob in _dead_blobs(store, live, before_s):
-        path = store.path(blob.digest)
-        blobs += store.trash.take(path, path.name, epoch)
-        task.advance(1)
+    blobs, records = _take_out(store, live, before_s, task)
     # From here on a process that begins does not find them in their places.
     store.leases.advance()
     store.release()
@@ -139,9 +130,30 @@ def _collect(store: Store, rules: Rules, now_s: float, task: events.Task) -> Col
             waiting += taken.size
         elif store.trash.forget(taken):
             freed += taken.size
+    for record in list(inventory.dangling(store)):
+        # Written after we looked for such, by somebody who is gone: its blob went just now.
+        record.path.unlink(missing_ok=True)
+        records += 1
+    store.release()
     return Collected(
         blobs, records, len(live.old_uses), live.old_names, len(strays), freed, waiting
     )
+
+
+def _take_out(store: Store, live: _Live, before_s: float, task: events.Task) -> tuple[int, int]:
+    """Move what is dead to the trash; how many blobs and records that were."""
+    epoch = store.leases.newest() or 0
+    blobs = records = 0
+    with store.trash.taking():
+        for record in _dead_records(store, live, before_s):
+            # Its folder stays, empty or not: somebody may be about to put another form there.
+            name = f"{digests.hex_of(record.form.key)}.{record.form.form}"
+            records += store.trash.take(record.path, name, epoch)
+        for blob in _dead_blobs(store, live, before_s):
+            path = store.path(blob.digest)
+            blobs += store.trash.take(path, path.name, epoch)
+            task.advance(1)
+    return blobs, records
 
 
 def _live(store: Store, rules: Rules, now_s: float) -> _Live:

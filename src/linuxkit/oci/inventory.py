@@ -69,6 +69,13 @@ def records(store: Store) -> Iterator[Record]:
                     yield Record(Form(key, path.name), path, parse_record(path.read_bytes()))
 
 
+def dangling(store: Store) -> Iterator[Record]:
+    """Records of derived forms whose blob is not there, or that were torn.  Raises LK0102."""
+    for record in records(store):
+        if record.blob is None or not store.has(*record.blob):
+            yield record
+
+
 def _listed(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())

@@ -71,7 +71,8 @@ class Blob(NamedTuple):
 class Store:
     """The store in the folder ``root``, which is made when something is first written.
 
-    Readers wait for nobody and need no permission to write; a lease tells that there are some.
+    Readers need no permission to write, and wait for nobody; only one who misses a file waits while
+    a collector moves some.  A lease tells that there are readers.
     ``sync=False`` leaves out every flush to disk, for stores that are thrown away.
     """
 
@@ -83,7 +84,7 @@ class Store:
         self._index = IndexFile(self.at)
         self._noted = uses.Noted()
         self.leases = Leases(self.at.leases)
-        self.trash = Trash(self.at.trash)
+        self.trash = Trash(self.at.trash, self.at.locks / "trash")
         self._lease: Lease | None = None
 
     # Blobs
@@ -340,12 +341,11 @@ class Store:
 
     def _there(self, path: Path, name: str, look: Callable[[], T]) -> T:
         """Look at a file, which may have been taken out as ``name``.  Raises OSError."""
-        while True:
-            try:
-                return look()
-            except FileNotFoundError:
-                if not self.trash.rescue(name, path):
-                    return look()  # another process may have been quicker
+        with contextlib.suppress(FileNotFoundError):
+            return look()
+        with self.trash.calm():
+            self.trash.rescue(name, path)
+            return look()  # another process may have been quicker
 
     def _hold(self) -> None:
         """Take a lease before the first look, where there can be one."""

@@ -9,6 +9,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from linuxkit.base import files
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -23,10 +25,34 @@ class Taken(NamedTuple):
 
 
 class Trash:
-    """The trash in ``folder``, on the file system of the store."""
+    """The trash in ``folder``, on the file system of the store; ``lock`` is a file for it alone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lock: Path) -> None:
         self._folder = folder
+        self._lock = lock
+
+    def taking(self) -> contextlib.AbstractContextManager[None]:
+        """A block that takes things: who misses one waits for its end.  Raises LK0102."""
+        return files.locked(self._lock)
+
+    @contextlib.contextmanager
+    def calm(self) -> Iterator[None]:
+        """A block in which nothing is taken: what is in its place stays there.
+
+        Otherwise a file could be brought back and taken again between two looks, and be missed by
+        both.
+        """
+        try:
+            handle = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # nobody has ever taken anything
+            yield
+            return
+        try:
+            with contextlib.suppress(OSError):  # no locks: nobody collects either
+                files.lock(handle, shared=True)
+            yield
+        finally:
+            os.close(handle)
 
     def take(self, path: Path, name: str, epoch: int) -> bool:
         """Move ``path`` here as ``name``; False when it is not there any more.  Raises OSError."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from linuxkit.base import digest as digests
-from linuxkit.oci import gc, inventory, uses
+from linuxkit.oci import fsck, gc, inventory, uses
 from linuxkit.oci.image import closure, write_index
 from linuxkit.oci.model import Platform
 from linuxkit.oci.store import Store
@@ -238,8 +239,51 @@ def test_the_trash_is_tidied_up_while_something_is_put_there(tmp_path, monkeypat
             raise
 
     monkeypatch.setattr(os, "mkdir", there_and_gone)
-    assert Trash(tmp_path / "trash").take(taken, "name", 5)
+    assert Trash(tmp_path / "trash", tmp_path / "lock").take(taken, "name", 5)
     assert (target / "name").read_text() == "x"
+
+
+def test_what_is_brought_back_is_not_taken_again_while_somebody_looks(store, monkeypatch):
+    digest = store.put(b"wanted")
+    other = Store(store.root)
+    assert other.has(digest)  # so that it is only moved to the trash
+    gc.collect(store, NOW)
+    assert not other.path(digest).exists()
+    reader = Store(store.root)
+    rescue = reader.trash.rescue
+
+    def take_again() -> None:
+        with store.trash.taking():
+            store.trash.take(store.path(digest), digests.hex_of(digest), 99)
+
+    def too_late(name, path):
+        assert rescue(name, path)  # somebody else was quicker
+        taker.start()
+        taker.join(0.3)  # it is held up, or done
+        return False
+
+    taker = threading.Thread(target=take_again)
+    monkeypatch.setattr(reader.trash, "rescue", too_late)
+    assert reader.has(digest)
+    taker.join(30)
+    assert not store.path(digest).exists()
+    assert other.read(digest, 10) == b"wanted"
+
+
+def test_a_record_written_during_a_collection_does_not_outlive_its_blob(store, monkeypatch):
+    other = Store(store.root, sync=False)
+    digest = other.put(b"made")
+    advance = store.leases.advance
+
+    def at_that_moment() -> None:
+        other.set_derived(KEY, "tar", digest, 4)
+        other.release()
+        advance()
+
+    monkeypatch.setattr(store.leases, "advance", at_that_moment)
+    assert gc.collect(store, NOW)[:2] == (1, 1)
+    assert not list(inventory.records(store))
+    assert fsck.check(store).findings == ()
 
 
 def test_layers_that_look_like_documents(store):

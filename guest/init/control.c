@@ -20,7 +20,7 @@
 #define ACCEPTS 16 /* at one time */
 #define REQUESTS 32
 #define PORT_MS 20 /* until a port that was full is tried again */
-#define GONE_MS 200
+#define GONE_MS 1000
 
 enum job { JOB_NONE, JOB_LIST, JOB_LOGS, JOB_FOLLOW, JOB_START, JOB_STOP, JOB_EXEC };
 
@@ -38,7 +38,7 @@ static struct work works[SESSIONS];
  * When to believe that nobody is at a port any more; 0: not asked.  The kernel may give us what a
  * new caller says before it has heard that the last one left and this one came.
  */
-static int64_t gone_at[PORTS];
+static int64_t gone_at[SESSIONS];
 static struct boot *boot;
 static int epoll, listener = -1;
 static uint64_t epoll_key;
@@ -290,17 +290,15 @@ enum action control_ready(unsigned number)
 		enum session_news news = session_read(session, words, &count);
 		enum action wanted = ACTION_NONE;
 
-		if (news == SESSION_NOTHING)
-			return action;
-		if (news == SESSION_MORE)
-			continue;
-		if (news == SESSION_CLOSED && number < PORTS) {
-			gone_at[number] = sys_now() + GONE_MS;
-			return action;
-		}
-		if (news == SESSION_CLOSED) {
+		if (news == SESSION_CLOSED && number >= PORTS)
 			hang_up(number);
+		else if (news == SESSION_CLOSED)
+			gone_at[number] = sys_now() + GONE_MS;
+		if (news == SESSION_CLOSED || news == SESSION_NOTHING)
 			return action;
+		if (news == SESSION_MORE) {
+			gone_at[number] = 0; /* who speaks is there, whatever the kernel has heard */
+			continue;
 		}
 		if (news == SESSION_REQUEST)
 			wanted = begin(number, words, count);

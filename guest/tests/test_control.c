@@ -296,6 +296,24 @@ static void ends_with_its_caller(void)
 	CHECK(strstr(fake_content("/conn"), "b end 0\n"));
 }
 
+/* The kernel may tell late that the last caller left a port, and later still that another came. */
+static void hears_who_comes_at_once(void)
+{
+	begin();
+	fake_text("/proc/cmdline", "linuxkit.control=/dev/ttyS4\n");
+	fake_input("/dev/ttyS4", "");
+	control_find();
+	fake_text("/dev/ttyS4", "");
+	fake_input("/dev/ttyS4", NULL); /* the end of the file: one left */
+	(void)control_ready(0);
+	fake.hung_up = true;
+	fake.now += 5000;
+	fake_text("/dev/ttyS4", "");
+	fake_input("/dev/ttyS4", "\na list\n");
+	(void)control_ready(0);
+	CHECK(strstr(fake_content("/dev/ttyS4"), "a end 0\n"));
+}
+
 int main(void)
 {
 	lists_units();
@@ -309,5 +327,6 @@ int main(void)
 	reads_noise_cheaply();
 	survives_anything();
 	ends_with_its_caller();
+	hears_who_comes_at_once();
 	DONE();
 }

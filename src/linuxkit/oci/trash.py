@@ -44,8 +44,8 @@ class Trash:
         """
         try:
             handle = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # nobody has ever taken anything
-            yield
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            yield  # nobody has ever taken anything, or we may not know
             return
         try:
             with contextlib.suppress(OSError):  # no locks: nobody collects either
